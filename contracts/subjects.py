@@ -1,6 +1,6 @@
 """Every subject, stream and durable name, written down once.
 
-    calls.<epoch>-<shard>.<session_id>.<call_id>.<event>
+calls.<epoch>-<shard>.<session_id>.<call_id>.<event>
 """
 
 import re
@@ -63,7 +63,7 @@ class CallRef(NamedTuple):
     def parse(cls, text: str) -> Self:
         parts = text.split(".")
         if len(parts) != 3 or not SESSION_ID.fullmatch(parts[1]) or not CALL_ID.fullmatch(parts[2]):
-            raise ValueError("not a call id; expected <epoch>-<shard>.<session id>.<call id>, as POST /v1/calls returns it")
+            raise ValueError("not a call id; expected <epoch>-<shard>.<session>.<call>, as POST /v1/calls returns it")
         return cls(Partition.parse(parts[0]), parts[1], parts[2])
 
     def subject(self, event: str) -> str:

@@ -1,0 +1,254 @@
+"""The life of a call: one table of transitions, and one pure fold over verified events.
+
+The fold is fed with everything that stands on a call's subjects and whose signature, role, subject and ids verify.
+It takes as head the last event whose `follows` and transition verify too; all else is alien: kept apart,
+never part of the chain, and no obstacle to it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeVar
+
+from contracts.events import (
+    Allowed,
+    ApprovalRequired,
+    Approved,
+    ArgumentsMasked,
+    Cancelled,
+    EventData,
+    ExecutionStarted,
+    OutcomeSettled,
+    Recorded,
+    Rejected,
+    Requested,
+    Requirement,
+    VoteCast,
+)
+from contracts.identity import Principal
+from contracts.subjects import CallRef
+
+E = TypeVar("E", bound=EventData)
+
+NOTHING = "nothing"
+"""The state before `requested`."""
+
+_WAITING = frozenset({"vote_cast", "approved", "rejected", "approval_expired", "arguments_amended", "cancelled"})
+
+TRANSITIONS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        NOTHING: frozenset({"requested"}),
+        "requested": frozenset({"arguments_masked", "cancelled"}),
+        "arguments_masked": frozenset({"allowed", "denied", "approval_required", "cancelled"}),
+        "approval_required": _WAITING,
+        "vote_cast": _WAITING,
+        "arguments_amended": frozenset({"arguments_masked", "cancelled"}),
+        "approved": frozenset({"allowed", "denied", "cancelled"}),
+        "allowed": frozenset({"execution_started", "execution_failed", "cancelled"}),
+        "execution_started": frozenset(
+            {"execution_started", "execution_completed", "execution_failed", "outcome_unknown"}
+        ),
+        # Late evidence may follow an unknown outcome; otherwise a person settles it.
+        "outcome_unknown": frozenset({"execution_completed", "execution_failed", "outcome_settled"}),
+        "outcome_settled": frozenset({"execution_started", "result_masked"}),
+        "execution_completed": frozenset({"result_masked"}),
+        "denied": frozenset(),
+        "rejected": frozenset(),
+        "approval_expired": frozenset(),
+        "execution_failed": frozenset(),
+        "result_masked": frozenset(),
+        "cancelled": frozenset(),
+    }
+)
+
+TERMINAL = frozenset(state for state, following in TRANSITIONS.items() if not following)
+"""Nothing may follow these."""
+
+ANSWERING = TERMINAL | {"outcome_unknown"}
+"""The agent has its answer here; an unknown outcome waits for a person, not for the agent."""
+
+WAITING_FOR_PEOPLE = frozenset({"approval_required", "vote_cast"})
+
+
+class IllegalTransition(Exception):
+    """The event does not continue the chain. `code` says why, in our own words."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How far the votes meet the requirements."""
+
+    met: bool
+    rejected_by: str | None
+    votes: tuple[str, ...]
+    """Event ids of the votes that count towards a requirement."""
+    missing: tuple[int, ...]
+    """For each requirement, how many approvals it still lacks."""
+
+
+def may_vote(requester: Principal, reviewer: Principal) -> bool:
+    """Four eyes: nobody who stands behind the call decides on it, nor anyone acting for them."""
+    return not (requester.people & reviewer.people)
+
+
+def tally(requirements: Iterable[Requirement], votes: Iterable[Recorded], requester: Principal) -> Tally:
+    """Counts the votes: one a person (the first counts), never the requester's, one rejection ends it."""
+    seen: dict[str, tuple[Principal, str, str]] = {}
+    for vote in votes:
+        data = vote.data
+        if isinstance(data, VoteCast) and may_vote(requester, data.reviewer) and data.reviewer.id not in seen:
+            seen[data.reviewer.id] = (data.reviewer, data.decision, vote.event.event_id)
+    rejected_by = next((who for who, (_, decision, _id) in seen.items() if decision == "reject"), None)
+    approvals = [(person, event_id) for person, decision, event_id in seen.values() if decision == "approve"]
+    counted: set[str] = set()
+    missing: list[int] = []
+    for requirement in requirements:
+        meeting = [event_id for person, event_id in approvals if set(person.groups) & set(requirement.approvers)]
+        counted.update(meeting)
+        missing.append(max(0, requirement.quorum - len(meeting)))
+    met = bool(missing) and not any(missing) and rejected_by is None
+    ordered = tuple(event_id for _, event_id in approvals if event_id in counted)
+    return Tally(met=met, rejected_by=rejected_by, votes=ordered, missing=tuple(missing))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as its chain tells it. Start with `Call(ref, genesis)` and fold with `apply`, or use `replay`."""
+
+    ref: CallRef
+    genesis: str
+    """Digest of the partition's genesis record, which `requested` follows."""
+    chain: tuple[Recorded, ...] = ()
+    aliens: tuple[tuple[Recorded, str], ...] = field(default=())
+    """Verified messages that are no part of the chain, each with the code that says why."""
+
+    @classmethod
+    def replay(cls, ref: CallRef, genesis: str, recorded: Iterable[Recorded]) -> "Call":
+        """The fold over everything verified on the call's subjects, in the order of the log."""
+        call = cls(ref, genesis)
+        for event in recorded:
+            call = call.accept(event)
+        return call
+
+    @property
+    def state(self) -> str:
+        return self.chain[-1].name if self.chain else NOTHING
+
+    @property
+    def head(self) -> Recorded | None:
+        return self.chain[-1] if self.chain else None
+
+    @property
+    def head_digest(self) -> str:
+        return self.chain[-1].digest if self.chain else self.genesis
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.state in TERMINAL
+
+    def accept(self, recorded: Recorded) -> "Call":
+        """The call after the event, which joins the chain or is set aside as alien."""
+        try:
+            return self.apply(recorded)
+        except IllegalTransition as refused:
+            return Call(self.ref, self.genesis, self.chain, (*self.aliens, (recorded, refused.code)))
+
+    def apply(self, recorded: Recorded) -> "Call":
+        """The call with the event as its head. IllegalTransition where it does not continue the chain."""
+        if recorded.ref != self.ref:
+            raise IllegalTransition("another_call")
+        if recorded.event.follows != self.head_digest:
+            raise IllegalTransition("does_not_follow")
+        if recorded.name not in TRANSITIONS[self.state]:
+            raise IllegalTransition("illegal_transition")
+        if self.chain and recorded.sequence <= self.chain[-1].sequence:
+            raise IllegalTransition("out_of_order")
+        self._check(recorded)
+        return Call(self.ref, self.genesis, (*self.chain, recorded), self.aliens)
+
+    def _check(self, recorded: Recorded) -> None:
+        data = recorded.data
+        if isinstance(data, ArgumentsMasked):
+            requested = self.requested
+            if (data.function, data.principal) != (requested.function, requested.principal):
+                raise IllegalTransition("differs_from_requested")
+        elif isinstance(data, VoteCast | Approved):
+            self._check_approval(recorded, data)
+        elif isinstance(data, Rejected):
+            if data.vote not in {v.event.event_id for v in self.votes} or self.tally().rejected_by != data.by:
+                raise IllegalTransition("no_such_rejection")
+        elif isinstance(data, ExecutionStarted):
+            if data.attempt != self.attempts + 1:
+                raise IllegalTransition("wrong_attempt")
+        elif isinstance(data, Allowed):
+            masked = self.last(ArgumentsMasked)
+            if masked is None or masked.arguments is None:
+                raise IllegalTransition("nothing_to_run")
+        elif recorded.name == "result_masked" and self.state == "outcome_settled":
+            settled = self.last(OutcomeSettled)
+            if settled is None or settled.outcome != "done":
+                raise IllegalTransition("illegal_transition")
+        elif isinstance(data, Cancelled) and not data.by:
+            raise IllegalTransition("nobody_cancelled")
+
+    def _check_approval(self, recorded: Recorded, data: VoteCast | Approved) -> None:
+        required = self.last(ApprovalRequired)
+        if required is None or max(recorded.event.at, recorded.recorded_at) >= required.expires_at:
+            raise IllegalTransition("expired")
+        if isinstance(data, VoteCast):
+            if data.proof.digest != self.open_question:
+                raise IllegalTransition("stale_vote")
+            if not may_vote(self.requested.principal, data.reviewer):
+                raise IllegalTransition("own_call")
+            if any(isinstance(v.data, VoteCast) and v.data.reviewer.id == data.reviewer.id for v in self.votes):
+                raise IllegalTransition("voted_already")
+        else:
+            count = self.tally()
+            if not count.met or data.votes != count.votes:
+                raise IllegalTransition("quorum_not_met")
+
+    @property
+    def requested(self) -> Requested:
+        """The data of step 1. LookupError for a call without events."""
+        if self.chain and isinstance(self.chain[0].data, Requested):
+            return self.chain[0].data
+        raise LookupError("a call begins with requested")
+
+    @property
+    def attempts(self) -> int:
+        return sum(isinstance(recorded.data, ExecutionStarted) for recorded in self.chain)
+
+    @property
+    def open_question(self) -> str:
+        """The digest that a vote speaks of: the last `approval_required`."""
+        question = self.last_recorded(ApprovalRequired)
+        if question is None:
+            raise LookupError("nobody was asked")
+        return question.digest
+
+    @property
+    def votes(self) -> tuple[Recorded, ...]:
+        """The votes since the last `approval_required`, in order."""
+        found: list[Recorded] = []
+        for recorded in reversed(self.chain):
+            if isinstance(recorded.data, ApprovalRequired):
+                return tuple(reversed(found))
+            if isinstance(recorded.data, VoteCast):
+                found.append(recorded)
+        return ()
+
+    def tally(self) -> Tally:
+        """The votes on the last `approval_required`; not met where nobody was asked."""
+        required = self.last(ApprovalRequired)
+        return tally(required.requirements if required else (), self.votes, self.requested.principal)
+
+    def last_recorded(self, kind: type[EventData]) -> Recorded | None:
+        return next((recorded for recorded in reversed(self.chain) if isinstance(recorded.data, kind)), None)
+
+    def last(self, kind: type[E]) -> E | None:
+        recorded = self.last_recorded(kind)
+        return recorded.data if recorded is not None and isinstance(recorded.data, kind) else None

@@ -1,0 +1,213 @@
+"""The signed messages that stand beside CALLS: on CONTROL, SESSION_KEYS, ACCESS and CHECKPOINTS.
+
+Signed as events are: DSSE over `ce-type` and body. The body is the UTF-8 JSON of `Record`.
+"""
+
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import Field, StringConstraints
+
+from contracts.events import Code, DataClass, Digest
+from contracts.identity import Principal, Role
+from contracts.model import Contract, JsonValue, Timestamp
+
+
+class RecordData(Contract):
+    """The data of one record. `TYPE` is its ce-type, `ROLES` who may sign it."""
+
+    TYPE: ClassVar[str]
+    ROLES: ClassVar[frozenset[Role]]
+
+
+class Genesis(RecordData):
+    """CONTROL: the birth of a partition. Its digest is what every `requested` on it follows."""
+
+    TYPE: ClassVar[str] = "callgate.control.genesis.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.PROVISIONER})
+
+    epoch: int = Field(ge=1)
+    shard: int = Field(ge=0)
+    shards: int = Field(ge=1)
+
+
+class PolicySetPublished(RecordData):
+    """CONTROL: the Cedar policies from now on, file by file, with the digest that decisions name."""
+
+    TYPE: ClassVar[str] = "callgate.control.policy_set_published.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.POLICY})
+
+    policy_set: Digest
+    files: dict[str, str]
+
+
+class ConnectionRegistered(RecordData):
+    """CONTROL: a connection's functions, each with the digest of its definition; never its credential."""
+
+    TYPE: ClassVar[str] = "callgate.control.connection_registered.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.POLICY})
+
+    connection: str
+    functions: dict[str, Digest]
+
+
+class Granted(RecordData):
+    """CONTROL: "approve such calls for 30 minutes", as Cedar text."""
+
+    TYPE: ClassVar[str] = "callgate.control.granted.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    grant_id: str
+    by: Principal
+    policy: str
+    uses: int | None = Field(default=None, ge=1)
+    expires_at: Timestamp
+    reason: str
+
+
+class GrantRevoked(RecordData):
+    """CONTROL: a grant ends before its time."""
+
+    TYPE: ClassVar[str] = "callgate.control.grant_revoked.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    grant_id: str
+    by: Principal
+
+
+class Frozen(RecordData):
+    """CONTROL: an agent, a session, a function or everything stops at once."""
+
+    TYPE: ClassVar[str] = "callgate.control.frozen.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    freeze_id: str
+    scope: Literal["agent", "session", "function", "everything"]
+    target: str | None = None
+    by: Principal
+    reason: str
+
+
+class Unfrozen(RecordData):
+    """CONTROL: a freeze is lifted."""
+
+    TYPE: ClassVar[str] = "callgate.control.unfrozen.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    freeze_id: str
+    by: Principal
+
+
+class WrappedKey(Contract):
+    """A data key, HPKE-encrypted to one reader's sealing key; `wrapped` is base64."""
+
+    reader_key_id: str
+    wrapped: str
+
+
+class SessionKey(RecordData):
+    """SESSION_KEYS: one sealer's data key for one session and class, wrapped to each who may read that class."""
+
+    TYPE: ClassVar[str] = "callgate.keys.session_key.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.INGRESS, Role.MASKING, Role.EXECUTOR, Role.APPROVAL})
+
+    key_id: str
+    session_id: str
+    data_class: DataClass
+    wraps: tuple[WrappedKey, ...] = Field(min_length=1)
+
+
+class SessionErased(RecordData):
+    """SESSION_KEYS: the tombstone that closes a session whose keys were erased."""
+
+    TYPE: ClassVar[str] = "callgate.keys.session_erased.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.PROVISIONER})
+
+    session_id: str
+    reason: str
+
+
+class Accessed(RecordData):
+    """ACCESS: who looked at, revealed or exported what."""
+
+    TYPE: ClassVar[str] = "callgate.access.accessed.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.AUDIT, Role.APPROVAL, Role.MASKING, Role.INGRESS})
+
+    who: Principal
+    action: Literal["viewed", "revealed", "exported"]
+    session_id: str
+    call_id: str | None = None
+    path: str | None = None
+    detail: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Checkpoint(RecordData):
+    """CHECKPOINTS: a signed tree head over a partition."""
+
+    TYPE: ClassVar[str] = "callgate.checkpoint.tree_head.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.AUDIT})
+
+    epoch: int
+    shard: int
+    tree_size: int = Field(ge=0)
+    root: Digest
+    previous: Digest | None = None
+
+
+class Alarmed(RecordData):
+    """ACCESS: something on the log that is no part of it: where, and the code that says why."""
+
+    TYPE: ClassVar[str] = "callgate.access.alarmed.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.AUDIT})
+
+    stream: str
+    sequence: int
+    subject: str
+    code: Code
+
+
+RECORDS: tuple[type[RecordData], ...] = (
+    Genesis,
+    PolicySetPublished,
+    ConnectionRegistered,
+    Granted,
+    GrantRevoked,
+    Frozen,
+    Unfrozen,
+    SessionKey,
+    SessionErased,
+    Accessed,
+    Alarmed,
+    Checkpoint,
+)
+RECORD_BY_TYPE: dict[str, type[RecordData]] = {record.TYPE: record for record in RECORDS}
+
+R = TypeVar("R", bound=RecordData)
+
+
+class Record(Contract, Generic[R]):
+    """The body of a message beside CALLS. `subject` repeats where it stands, so it cannot be moved elsewhere."""
+
+    record_id: str
+    deployment: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    subject: str
+    at: Timestamp
+    data: R
+
+
+_BODIES: dict[str, type[Record[Any]]] = {record.TYPE: Record[record] for record in RECORDS}  # type: ignore[valid-type]
+
+
+class UnknownRecordType(ValueError):
+    """A ce-type that this version does not know."""
+
+
+def parse_record(ce_type: str, body: bytes) -> Record[Any]:
+    """The record of verified bytes. UnknownRecordType, or pydantic's ValidationError, which quotes input."""
+    model = _BODIES.get(ce_type)
+    if model is None:
+        raise UnknownRecordType("unknown ce-type")
+    return model.model_validate_json(body)
+
+
+def encode_record(record: Record[Any]) -> bytes:
+    return record.model_dump_json().encode()
