@@ -1,0 +1,177 @@
+"""The key ring: which key may sign what, and to whom a payload is sealed. Signed by an offline root.
+
+On disk it is a DSSE envelope, `ring.json`; the root's public key is pinned beside it as `root.pub`.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from pydantic import Field, ValidationError
+
+from callgate.errors import Fatal
+from callgate.signing import Signature, pae
+from contracts.identity import Role
+from contracts.model import Contract, Timestamp
+
+PAYLOAD_TYPE = "application/vnd.callgate.keyring.v1+json"
+CLOCK_SKEW = timedelta(seconds=30)
+"""How far two clocks of a deployment may stand apart."""
+
+_REMEMBERED = 16384
+"""How many verified signatures a ring remembers."""
+
+
+class BadSignature(Exception):
+    """A signature that does not count; `code` says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class RingKey(Contract):
+    """A public key: whose, for what, and when. `not_after` ends its right to sign or be sealed to, never its past."""
+
+    id: str
+    role: Role
+    use: Literal["sign", "seal"]
+    public: str
+    """Base64 of the 32 raw bytes: Ed25519 for `sign`, X25519 for `seal`."""
+    not_before: Timestamp
+    not_after: Timestamp | None = None
+
+    def valid_at(self, at: datetime, skew: timedelta = timedelta(0)) -> bool:
+        return self.not_before - skew <= at and (self.not_after is None or at < self.not_after + skew)
+
+    def require_valid(self, *times: datetime) -> None:
+        """BadSignature unless the key was valid at all these times: the body's and the broker's, so that a retired
+        key cannot sign for the past."""
+        if not all(self.valid_at(time, CLOCK_SKEW) for time in times):
+            raise BadSignature("key_not_valid")
+
+
+class KeyRing(Contract):
+    """The document that the root signs."""
+
+    deployment: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    serial: int = Field(ge=1)
+    issued_at: Timestamp
+    keys: tuple[RingKey, ...]
+
+
+def sign_ring(ring: KeyRing, root: Ed25519PrivateKey) -> str:
+    """The DSSE envelope as JSON text."""
+    body = ring.model_dump_json(indent=2).encode()
+    signature = base64.b64encode(root.sign(pae(PAYLOAD_TYPE, body))).decode()
+    envelope = {
+        "payloadType": PAYLOAD_TYPE,
+        "payload": base64.b64encode(body).decode(),
+        "signatures": [{"keyid": "root", "sig": signature}],
+    }
+    return json.dumps(envelope, indent=2) + "\n"
+
+
+def open_ring(envelope: str, root: Ed25519PublicKey) -> KeyRing:
+    """Verifies the received bytes, then parses those. Fatal where the root did not sign them."""
+    try:
+        parsed = json.loads(envelope)
+        body = base64.b64decode(parsed["payload"], validate=True)
+        signature = base64.b64decode(parsed["signatures"][0]["sig"], validate=True)
+        root.verify(signature, pae(PAYLOAD_TYPE, body))
+        if parsed["payloadType"] != PAYLOAD_TYPE:
+            raise Fatal("ring_unknown", "ring.json is not a key ring of this version")
+        return KeyRing.model_validate_json(body)
+    except InvalidSignature:
+        raise Fatal(
+            "ring_forged", "ring.json is not signed by the root in root.pub; restore it from a backup"
+        ) from None
+    except (ValueError, KeyError, IndexError, TypeError, ValidationError):
+        raise Fatal("ring_unreadable", "ring.json is damaged; restore it from a backup") from None
+
+
+class Ring:
+    """A verified key ring, ready to check signatures and to name readers.
+
+    `reload` is asked for a newer ring when an unknown key turns up, so services follow a rotation without a restart;
+    it returns None where there is none, and bounds how often it looks.
+    """
+
+    def __init__(self, ring: KeyRing, reload: Callable[[], KeyRing | None] = lambda: None) -> None:
+        self._reload = reload
+        self._good: dict[tuple[str, bytes, bytes], None] = {}
+        self._use(ring)
+
+    def _use(self, ring: KeyRing) -> None:
+        self.document = ring
+        self._keys = {key.id: key for key in ring.keys}
+        self._signing = {
+            key.id: Ed25519PublicKey.from_public_bytes(base64.b64decode(key.public))
+            for key in ring.keys
+            if key.use == "sign"
+        }
+        self._good.clear()
+
+    @property
+    def deployment(self) -> str:
+        return self.document.deployment
+
+    def verify(self, payload_type: str, body: bytes, header: str | None, roles: Iterable[Role]) -> RingKey:
+        """The key that signed these bytes and may say such things. BadSignature otherwise.
+
+        The caller then reads the body's time and asks `require_valid`.
+        """
+        signature = Signature.parse(header)
+        if signature is None:
+            raise BadSignature("unsigned")
+        key = self._find(signature.key_id)
+        if key is None or key.use != "sign":
+            raise BadSignature("unknown_key")
+        if key.role not in roles:
+            raise BadSignature("wrong_role")
+        self._verify(signature, pae(payload_type, body))
+        return key
+
+    def readers(self, roles: Iterable[Role], at: datetime) -> tuple[tuple[str, X25519PublicKey], ...]:
+        """The sealing keys of those roles that are in force at that time."""
+        wanted = frozenset(roles)
+        found = tuple(
+            (key.id, X25519PublicKey.from_public_bytes(base64.b64decode(key.public)))
+            for key in self.document.keys
+            if key.use == "seal" and key.role in wanted and key.valid_at(at)
+        )
+        missing = wanted - {self._keys[key_id].role for key_id, _ in found}
+        if missing:
+            raise Fatal("no_reader_key", f"the key ring has no valid sealing key for {', '.join(sorted(missing))}")
+        return found
+
+    def key(self, key_id: str) -> RingKey | None:
+        return self._find(key_id)
+
+    def _find(self, key_id: str) -> RingKey | None:
+        key = self._keys.get(key_id)
+        if key is None:
+            newer = self._reload()
+            if newer is not None and newer.deployment == self.deployment and newer.serial > self.document.serial:
+                self._use(newer)
+                key = self._keys.get(key_id)
+        return key
+
+    def _verify(self, signature: Signature, encoded: bytes) -> None:
+        # A signature over the same bytes is good for ever; services of one process meet the same event often.
+        seen = (signature.key_id, signature.value, hashlib.sha256(encoded).digest())
+        if seen in self._good:
+            return
+        try:
+            self._signing[signature.key_id].verify(signature.value, encoded)
+        except InvalidSignature:
+            raise BadSignature("bad_signature") from None
+        if len(self._good) >= _REMEMBERED:
+            del self._good[next(iter(self._good))]
+        self._good[seen] = None

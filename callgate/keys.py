@@ -1,0 +1,217 @@
+"""The keys folder: `callgate keys init | rotate | show`.
+
+    root/root.key            the offline root; keep it away from servers
+    root.pub, ring.json      public: the pinned root and the ring that it signed
+    <role>/sign.key          Ed25519, the role's current signing key
+    <role>/seal-<id>.key     X25519; old ones stay, since what was sealed to them stays on the log
+    <role>/nats.password     the role's password at the broker
+
+A service is given root.pub, ring.json and its own folder, and nothing else.
+"""
+
+import base64
+import hashlib
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from callgate.errors import ConfigurationError
+from callgate.keyring import KeyRing, Ring, RingKey, open_ring, sign_ring
+from callgate.signing import Signer
+from contracts.identity import Role
+
+_RELOAD_SECONDS = 1.0
+
+SEALED_TO: frozenset[Role] = frozenset(
+    {Role.INGRESS, Role.MASKING, Role.POLICY, Role.APPROVAL, Role.EXECUTOR, Role.AUDIT}
+)
+"""Roles that hold a sealing key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKeys:
+    """What one service holds."""
+
+    role: Role
+    signer: Signer
+    seal: dict[str, X25519PrivateKey]
+    """Its sealing keys by id, retired ones included."""
+    ring: Ring
+    password: str
+
+
+def init(folder: Path, deployment: str, now: datetime | None = None) -> KeyRing:
+    """Makes every key of a new deployment. ConfigurationError where the folder holds a ring already."""
+    now = now or datetime.now(UTC)
+    if (folder / "ring.json").exists():
+        raise ConfigurationError(
+            "keys_exist", f"{folder} holds a key ring already; to replace a key, run `callgate keys rotate <service>`"
+        )
+    root = Ed25519PrivateKey.generate()
+    _write_private(folder / "root" / "root.key", root)
+    public = root.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    _write(folder / "root.pub", public, 0o644)
+    keys: list[RingKey] = []
+    for role in Role:
+        keys.append(_new_signing_key(folder, role, now))
+        if role in SEALED_TO:
+            keys.append(_new_sealing_key(folder, role, now))
+        _write(folder / role / "nats.password", secrets.token_urlsafe(32).encode() + b"\n", 0o600)
+    ring = KeyRing(deployment=deployment, serial=1, issued_at=now, keys=tuple(keys))
+    _write(folder / "ring.json", sign_ring(ring, root).encode(), 0o644)
+    return ring
+
+
+def rotate(folder: Path, role: Role, now: datetime | None = None) -> KeyRing:
+    """New keys for a role. The old signing key is destroyed, what it signed verifies for ever; old sealing keys stay.
+
+    Needs the root's private key. ConfigurationError where it is away.
+    """
+    now = now or datetime.now(UTC)
+    ring = read_ring(folder)
+    root = _signing_private(folder / "root" / "root.key")
+    retired = tuple(
+        key.model_copy(update={"not_after": now}) if key.role == role and key.not_after is None else key
+        for key in ring.keys
+    )
+    fresh = [_new_signing_key(folder, role, now)]
+    if role in SEALED_TO:
+        fresh.append(_new_sealing_key(folder, role, now))
+    newer = KeyRing(deployment=ring.deployment, serial=ring.serial + 1, issued_at=now, keys=(*retired, *fresh))
+    _write(folder / "ring.json", sign_ring(newer, root).encode(), 0o644)
+    return newer
+
+
+def read_ring(folder: Path) -> KeyRing:
+    """The verified ring of a folder. ConfigurationError where there is none, Fatal where it does not verify."""
+    root = load_pem_public_key(_read(folder / "root.pub"))
+    if not isinstance(root, Ed25519PublicKey):
+        raise ConfigurationError("root_unreadable", f"{folder / 'root.pub'} is no Ed25519 public key")
+    return open_ring(_read(folder / "ring.json").decode(), root)
+
+
+def load(folder: Path, role: Role) -> ServiceKeys:
+    """The keys of one service, its ring following rotations of the file."""
+    ring = read_ring(folder)
+    seal: dict[str, X25519PrivateKey] = {}
+    for path in sorted((folder / role).glob("seal-*.key")):
+        seal[path.stem.removeprefix("seal-")] = _sealing_private(path)
+    return ServiceKeys(
+        role=role,
+        signer=_signer(folder, role, ring),
+        seal=seal,
+        ring=Ring(ring, _Reloader(folder, ring)),
+        password=read_password(folder, role),
+    )
+
+
+def read_password(folder: Path, role: Role) -> str:
+    return _read(folder / role / "nats.password").decode().strip()
+
+
+class _Reloader:
+    """Reads the ring's file again when it changed, at most once a second."""
+
+    def __init__(self, folder: Path, ring: KeyRing) -> None:
+        self._folder = folder
+        self._next = 0.0
+        self._serial = ring.serial
+
+    def __call__(self) -> KeyRing | None:
+        now = time.monotonic()
+        if now < self._next:
+            return None
+        self._next = now + _RELOAD_SECONDS
+        ring = read_ring(self._folder)
+        return ring if ring.serial > self._serial else None
+
+
+def _signer(folder: Path, role: Role, ring: KeyRing) -> Signer:
+    private = _signing_private(folder / role / "sign.key")
+    raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    key_id = _key_id(role, "sign", raw)
+    if not any(key.id == key_id and key.not_after is None for key in ring.keys):
+        raise ConfigurationError(
+            "key_not_in_ring", f"{folder / role / 'sign.key'} is not in ring.json; copy both from the same `keys` run"
+        )
+    return Signer(role, key_id, private)
+
+
+def _new_signing_key(folder: Path, role: Role, now: datetime) -> RingKey:
+    private = Ed25519PrivateKey.generate()
+    _write_private(folder / role / "sign.key", private)
+    raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return _ring_key(role, "sign", raw, now)
+
+
+def _new_sealing_key(folder: Path, role: Role, now: datetime) -> RingKey:
+    private = X25519PrivateKey.generate()
+    raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    key = _ring_key(role, "seal", raw, now)
+    _write_private(folder / role / f"seal-{key.id}.key", private)
+    return key
+
+
+def _ring_key(role: Role, use: Literal["sign", "seal"], raw: bytes, now: datetime) -> RingKey:
+    return RingKey(
+        id=_key_id(role, use, raw), role=role, use=use, public=base64.b64encode(raw).decode(), not_before=now
+    )
+
+
+def _key_id(role: Role, use: str, raw: bytes) -> str:
+    """`<role>-<12 hex of SHA-256>`: readable, and bound to the key."""
+    return f"{role}-{hashlib.sha256(use.encode() + raw).hexdigest()[:12]}"
+
+
+def _signing_private(path: Path) -> Ed25519PrivateKey:
+    key = load_pem_private_key(_read(path), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigurationError("key_unreadable", f"{path} is no Ed25519 private key")
+    return key
+
+
+def _sealing_private(path: Path) -> X25519PrivateKey:
+    key = load_pem_private_key(_read(path), password=None)
+    if not isinstance(key, X25519PrivateKey):
+        raise ConfigurationError("key_unreadable", f"{path} is no X25519 private key")
+    return key
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigurationError("key_missing", f"{path} is missing; make keys with `callgate keys init`") from None
+    except PermissionError:
+        raise ConfigurationError("key_unreadable", f"{path} may not be read by this user") from None
+
+
+def _write_private(path: Path, key: Ed25519PrivateKey | X25519PrivateKey) -> None:
+    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Writes beside and renames, so a reader sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,65 @@
+"""Following a partition: what stands by Direct Get, what comes by the broker's republication.
+
+Core NATS may drop a republished message (a reconnect, a slow reader), so each one says only *look*: where it is not the
+very next one of the partition, the stream is read from where we are. A look without a cue every few seconds closes
+what a lost last cue leaves open.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from callgate.errors import BrokerAway
+from callgate.log import reading
+from callgate.log.messages import Alien, Message, Verifier
+from contracts.events import Recorded
+from contracts.subjects import LIVE, Partition, event_filter
+
+LOOK_EVERY = 2.0
+"""Seconds without a cue after which the stream is looked at anyway."""
+_QUEUED = 1024
+_AWAY_PAUSE = 0.25
+
+
+async def follow(
+    client: Client, verifier: Verifier, partition: Partition, after: int, event: str = "*"
+) -> AsyncIterator[Recorded | Alien]:
+    """Everything after that sequence, in order, then what comes. It waits out a broker that is away."""
+    wanted = event_filter(event, str(partition))
+    cues: asyncio.Queue[Message] = asyncio.Queue(maxsize=_QUEUED)
+
+    async def cue(message: Msg) -> None:
+        # A full queue loses the cue and not the event: the gap is seen at the next one.
+        with contextlib.suppress(asyncio.QueueFull, KeyError, ValueError):
+            cues.put_nowait(reading.from_direct(message))
+
+    subscription = await client.subscribe(f"{LIVE}{wanted}", cb=cue)
+    contiguous = event == "*"
+    try:
+        while True:
+            try:
+                async for message in reading.direct_all(client, partition.stream, wanted, after + 1):
+                    yield verifier.verify(message)
+                    after = message.sequence
+            except BrokerAway:
+                await asyncio.sleep(_AWAY_PAUSE)
+                continue
+            # Live from here, as long as nothing is missing.
+            while True:
+                try:
+                    message = await asyncio.wait_for(cues.get(), LOOK_EVERY)
+                except TimeoutError:
+                    break
+                if message.sequence <= after:
+                    continue
+                if not contiguous or message.sequence != after + 1:
+                    break
+                yield verifier.verify(message)
+                after = message.sequence
+    finally:
+        with contextlib.suppress(NatsError, ConnectionError):
+            await subscription.unsubscribe()

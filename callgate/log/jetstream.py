@@ -1,0 +1,189 @@
+"""The log on JetStream. The contract is the docstring of `callgate.log`."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
+
+from callgate.errors import BrokerAway, LostRace, TooLarge
+from callgate.log import reading
+from callgate.log.following import follow
+from callgate.log.messages import CE_TYPE, TRACEPARENT, Alien, Message, Verifier
+from callgate.log.protocol import Chain, Draft, Origin
+from callgate.signing import SIGNATURE_HEADER, Signer, digest_of
+from contracts.events import Event, Recorded, encode_event
+from contracts.lifecycle import Call
+from contracts.model import rfc3339
+from contracts.subjects import CallRef, Partition, session_filter
+
+ACK_TIMEOUT = 2.0
+"""Seconds to wait for one acknowledgement before looking whether the event stands."""
+APPEND_TIMEOUT = 8.0
+"""Seconds after which an append gives up with BrokerAway."""
+
+_WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+"""Somebody answered, or (mostly in a cluster) is answering at this moment."""
+_TOO_LARGE = frozenset({10054, 10193})
+_BACKOFF = 0.005, 0.25
+
+
+class JetStreamLog:
+    """Appends as one service and reads for it.
+
+    `genesis` maps each partition to the digest of its verified genesis record.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        signer: Signer,
+        verifier: Verifier,
+        genesis: Mapping[Partition, str],
+        on_alien: Callable[[Alien], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._signer = signer
+        self._verifier = verifier
+        self._genesis = genesis
+        self._on_alien = on_alien
+
+    def origin(self, ref: CallRef) -> Origin:
+        """What the first event of a new call answers. BrokerAway for a partition that was not provisioned."""
+        digest = self._genesis.get(ref.partition)
+        if digest is None:
+            raise BrokerAway("the partition has no genesis record; run `callgate provision`")
+        return Origin(ref, digest)
+
+    async def append(self, draft: Draft, answers: Recorded | Origin, *, traceparent: str | None = None) -> Recorded:
+        event, body = self._mint(draft, answers)
+        ce_type = draft.data.TYPE
+        headers = {
+            "ce-specversion": "1.0",
+            "ce-id": draft.event_id,
+            CE_TYPE: ce_type,
+            "ce-source": f"/callgate/{self._signer.role}",
+            "ce-time": rfc3339(draft.at),
+            "content-type": "application/json",
+            SIGNATURE_HEADER: self._signer.sign(ce_type, body),
+            "Nats-Expected-Last-Subject-Sequence-Subject": answers.ref.all_events,
+        }
+        if traceparent:
+            headers[TRACEPARENT] = traceparent
+        sequence = await self._publish(answers, draft, headers, body)
+        return Recorded(
+            ref=answers.ref,
+            sequence=sequence,
+            recorded_at=datetime.now(UTC),
+            digest=digest_of(ce_type, body),
+            key_id=self._signer.key_id,
+            event=event,
+            traceparent=traceparent,
+        )
+
+    def _mint(self, draft: Draft, answers: Recorded | Origin) -> tuple[Event, bytes]:  # type: ignore[type-arg]
+        event = Event[type(draft.data)](  # type: ignore[misc]
+            event_id=draft.event_id,
+            call_id=answers.ref.call_id,
+            session_id=answers.ref.session_id,
+            at=draft.at,
+            follows=answers.digest,
+            data=draft.data,
+        )
+        return event, encode_event(event)
+
+    async def _publish(self, answers: Recorded | Origin, draft: Draft, headers: dict[str, str], body: bytes) -> int:
+        """The sequence under which the event stands; the same bytes on every try."""
+        subject = answers.ref.subject(draft.data.NAME)
+        expected = answers.sequence
+        until = time.monotonic() + APPEND_TIMEOUT
+        attempt = 0
+        while True:
+            headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
+            sequence = await self._try(subject, headers, body)
+            if sequence is not None:
+                return sequence
+            # Refused, or the acknowledgement was lost: the log says which.
+            attempt += 1
+            await asyncio.sleep(random.uniform(0, min(_BACKOFF[0] * 2**attempt, _BACKOFF[1])))  # noqa: S311
+            try:
+                chain = await self.read(answers.ref)
+            except BrokerAway:
+                if time.monotonic() > until:
+                    raise
+                continue
+            mine = next((r.sequence for r in chain.call.chain if r.event.event_id == draft.event_id), None)
+            if mine is not None:
+                return mine
+            if chain.call.head_digest != answers.digest:
+                raise LostRace
+            if time.monotonic() > until:
+                raise BrokerAway("the append was not acknowledged in time")
+            expected = chain.last_sequence
+
+    async def _try(self, subject: str, headers: dict[str, str], body: bytes) -> int | None:
+        """One publication: its sequence, or None where it must be looked up."""
+        try:
+            reply = await self._client.request(subject, body, timeout=ACK_TIMEOUT, headers=headers)
+            answer = json.loads(reply.data)
+        except MaxPayloadError:
+            raise TooLarge from None
+        except (NatsError, ConnectionError, ValueError):
+            return None
+        error = answer.get("error")
+        if error is None:
+            return int(answer["seq"])
+        if error.get("err_code") in _TOO_LARGE:
+            raise TooLarge
+        return None
+
+    async def read(self, ref: CallRef) -> Chain:
+        messages: list[Message] = []
+        start = 1
+        while True:
+            message = await reading.leader_next(self._client, ref.partition.stream, ref.all_events, start)
+            if message is None:
+                return self._chain(ref, messages)
+            messages.append(message)
+            start = message.sequence + 1
+
+    async def read_upto(self, seen: Recorded) -> Chain:
+        stream, everything = seen.ref.partition.stream, seen.ref.all_events
+        messages, _ = await reading.direct_batch(self._client, stream, everything, 1)
+        if not any(message.sequence == seen.sequence for message in messages):
+            return await self.read(seen.ref)  # this replica is behind: ask the leader
+        return self._chain(seen.ref, [message for message in messages if message.sequence <= seen.sequence])
+
+    async def read_session(self, partition: Partition, session_id: str) -> list[Chain]:
+        calls: dict[CallRef, list[Message]] = {}
+        everything = session_filter(partition, session_id)
+        async for message in reading.direct_all(self._client, partition.stream, everything):
+            verified = self._verifier.verify(message)
+            if isinstance(verified, Recorded):
+                calls.setdefault(verified.ref, []).append(message)
+            else:
+                self._on_alien(verified)
+        return [self._chain(ref, messages) for ref, messages in calls.items()]
+
+    def follow(self, partition: Partition, after: int = 0, event: str = "*") -> AsyncIterator[Recorded | Alien]:
+        return follow(self._client, self._verifier, partition, after, event)
+
+    def _chain(self, ref: CallRef, messages: list[Message]) -> Chain:
+        recorded: list[Recorded] = []
+        aliens: list[Alien] = []
+        for message in messages:
+            verified = self._verifier.verify(message)
+            if isinstance(verified, Recorded):
+                recorded.append(verified)
+            else:
+                aliens.append(verified)
+        call = Call.replay(ref, self.origin(ref).digest, recorded)
+        aliens += [Alien(r.ref.subject(r.name), r.sequence, code, r.recorded_at) for r, code in call.aliens]
+        for alien in aliens:
+            self._on_alien(alien)
+        return Chain(call, tuple(aliens), messages[-1].sequence if messages else 0)

@@ -1,0 +1,63 @@
+"""What services see of the log."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from callgate.log.messages import Alien
+from contracts.events import EventData, Recorded
+from contracts.lifecycle import Call
+from contracts.subjects import CallRef, Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event not yet appended. Its id is minted before sealing, which binds payloads to it."""
+
+    event_id: str
+    at: datetime
+    data: EventData
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What `requested` answers: nothing on the call's subjects, and the partition's genesis record."""
+
+    ref: CallRef
+    digest: str
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A call with everything that stands on its subjects."""
+
+    call: Call
+    aliens: tuple[Alien, ...]
+    last_sequence: int
+    """Of the last message on the call's subjects, alien or not; 0 where there is none."""
+
+
+class Log(Protocol):
+    """The contract is the docstring of `callgate.log`."""
+
+    async def append(self, draft: Draft, answers: Recorded | Origin, *, traceparent: str | None = None) -> Recorded:
+        """The event as it stands. LostRace, BrokerAway, TooLarge."""
+        ...
+
+    async def read(self, ref: CallRef) -> Chain:
+        """The call from the leader; an empty call where there is none. BrokerAway."""
+        ...
+
+    async def read_upto(self, seen: Recorded) -> Chain:
+        """The call up to an event that the caller was given, from the nearest replica that has it. BrokerAway."""
+        ...
+
+    async def read_session(self, partition: Partition, session_id: str) -> list[Chain]:
+        """The session's calls in that partition, in the order in which they began. BrokerAway."""
+        ...
+
+    def follow(self, partition: Partition, after: int = 0, event: str = "*") -> AsyncIterator[Recorded | Alien]:
+        """Everything of a partition (or every event of one name) after that sequence, then what comes, for ever."""
+        ...

@@ -1,0 +1,146 @@
+"""Reading a stream without a consumer.
+
+From the leader by `STREAM.MSG.GET` (one message a request, never stale), or by Direct Get in batches (any replica,
+may be stale for some milliseconds), ADR-8 and ADR-31 of NATS.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError, NoRespondersError, OutboundBufferLimitError
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
+
+from callgate.errors import BrokerAway
+from callgate.log.messages import Message
+
+_TIMEOUT = 5.0
+_NOT_FOUND = 404
+_AWAY = (NatsTimeoutError, ConnectionClosedError, NoRespondersError, OutboundBufferLimitError, ConnectionError)
+
+
+def parse_time(text: str) -> datetime:
+    """RFC 3339 with up to nanoseconds, which Python cannot hold: cut to microseconds."""
+    head, _, rest = text.partition(".")
+    digits = rest.rstrip("Z")[:6].ljust(6, "0") if rest else "000000"
+    return datetime.fromisoformat(f"{head.rstrip('Z')}.{digits}+00:00").astimezone(UTC)
+
+
+def parse_headers(encoded: bytes) -> dict[str, str]:
+    """The header block of a stored message: `NATS/1.0`, then a name and a value a line."""
+    headers: dict[str, str] = {}
+    for line in encoded.decode("utf-8", "replace").split("\r\n")[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers[name] = value.strip()
+    return headers
+
+
+async def request_json(client: Client, subject: str, request: dict[str, Any], timeout: float = _TIMEOUT) -> Any:
+    """A request to the JetStream API. BrokerAway where nobody answers; the answer may hold an `error`."""
+    try:
+        reply = await client.request(subject, json.dumps(request).encode(), timeout=timeout)
+    except _AWAY:
+        raise BrokerAway from None
+    except NatsError:
+        raise BrokerAway from None
+    return json.loads(reply.data)
+
+
+async def leader_next(client: Client, stream: str, subject_filter: str, start: int) -> Message | None:
+    """The first message at or after `start` that fits the filter, from the leader; None where there is none."""
+    request = {"seq": start, "next_by_subj": subject_filter}
+    answer = await request_json(client, f"$JS.API.STREAM.MSG.GET.{stream}", request)
+    return _stored(answer)
+
+
+async def leader_last(client: Client, stream: str, subject: str) -> Message | None:
+    """The last message on a subject, from the leader; None where there is none."""
+    answer = await request_json(client, f"$JS.API.STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+    return _stored(answer)
+
+
+def _stored(answer: dict[str, Any]) -> Message | None:
+    if "error" in answer:
+        if answer["error"].get("code") == _NOT_FOUND:
+            return None
+        raise BrokerAway("the stream cannot be read now")
+    message = answer["message"]
+    return Message(
+        subject=message["subject"],
+        headers=parse_headers(base64.b64decode(message.get("hdrs", ""))),
+        body=base64.b64decode(message.get("data", "")),
+        sequence=message["seq"],
+        recorded_at=parse_time(message["time"]),
+    )
+
+
+def from_direct(message: Msg) -> Message:
+    """A Direct Get answer or a republished message: where it stands is in its `Nats-` headers."""
+    headers = message.headers or {}
+    return Message(
+        subject=headers["Nats-Subject"],
+        headers=headers,
+        body=message.data,
+        sequence=int(headers["Nats-Sequence"]),
+        recorded_at=parse_time(headers["Nats-Time-Stamp"]),
+    )
+
+
+async def direct_last(client: Client, stream: str, subject: str) -> Message | None:
+    """The last message on a subject, from any replica; None where it (or this replica) has none."""
+    try:
+        reply = await client.request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", timeout=_TIMEOUT)
+    except NatsError:
+        raise BrokerAway from None
+    headers = reply.headers or {}
+    return from_direct(reply) if "Nats-Sequence" in headers else None
+
+
+async def direct_batch(
+    client: Client, stream: str, subject_filter: str, start: int, batch: int = 256
+) -> tuple[list[Message], bool]:
+    """Up to `batch` messages at or after `start`, and whether the replica had no more. At most 1 MiB a batch."""
+    inbox = client.new_inbox()
+    arrivals: asyncio.Queue[Msg] = asyncio.Queue()
+    subscription = await client.subscribe(inbox, cb=arrivals.put)
+    request = {"seq": start, "next_by_subj": subject_filter, "batch": batch, "max_bytes": 1024 * 1024}
+    found: list[Message] = []
+    try:
+        await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
+        while True:
+            reply = await asyncio.wait_for(arrivals.get(), _TIMEOUT)
+            headers = reply.headers or {}
+            status = headers.get("Status")
+            if status is None:
+                found.append(from_direct(reply))
+            elif status == "204":  # end of batch
+                return found, int(headers.get("Nats-Num-Pending", "0")) == 0
+            elif status == "404":
+                return found, True
+            else:
+                raise BrokerAway("the stream cannot be read now")
+    except (TimeoutError, NatsError, ConnectionError):
+        raise BrokerAway from None
+    finally:
+        with contextlib.suppress(NatsError, ConnectionError):
+            await subscription.unsubscribe()
+
+
+async def direct_all(client: Client, stream: str, subject_filter: str, start: int = 1) -> AsyncIterator[Message]:
+    """Every message that fits, from `start` to the end as the replica has it."""
+    while True:
+        messages, done = await direct_batch(client, stream, subject_filter, start)
+        for message in messages:
+            yield message
+        if messages:
+            start = messages[-1].sequence + 1
+        if done or not messages:
+            return
