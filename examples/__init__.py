@@ -1,0 +1,1 @@
+"""What the demo, the tests and the benchmark call: an upstream API that knows nothing of Callgate."""
