@@ -361,11 +361,18 @@ class UnknownEventType(ValueError):
 
 
 def parse_event(ce_type: str, body: bytes) -> Event[Any]:
-    """The event of verified bytes. UnknownEventType, or pydantic's ValidationError, which quotes input: never log it."""
+    """The event of verified bytes. UnknownEventType, or pydantic's ValidationError, which quotes input."""
     model = _BODIES.get(ce_type)
     if model is None:
         raise UnknownEventType("unknown ce-type")
     return model.model_validate_json(body)
+
+
+def make_event(event_id: str, ref: CallRef, at: datetime, follows: str, data: EventData) -> Event[Any]:
+    """An event of the call that `ref` names, validated; KeyError for data that is no event."""
+    return _BODIES[data.TYPE](
+        event_id=event_id, call_id=ref.call_id, session_id=ref.session_id, at=at, follows=follows, data=data
+    )
 
 
 def encode_event(event: Event[Any]) -> bytes:
@@ -375,7 +382,7 @@ def encode_event(event: Event[Any]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An event as it stands on the log: signature, role, subject and ids are verified, its place in the chain is not."""
+    """An event as it stands on the log: signature, role, subject and ids verified, its place in the chain not."""
 
     ref: CallRef
     sequence: int

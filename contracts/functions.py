@@ -18,7 +18,8 @@ from contracts.model import Contract, JsonValue
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Names of connections, functions and tags: lower case, digits and underscore, so they fit subjects and Cedar."""
 
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""A parameter in a path template, e.g. `{id}`."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -69,6 +70,8 @@ class FunctionSpec(Contract):
     def _parameters_exist(self) -> Self:
         if not self.path.startswith("/"):
             raise ValueError(f"path {self.path!r} must start with '/'")
+        if re.search(r"[?#{}\\\s]|/\.\.?(/|$)", PLACEHOLDER.sub("x", self.path)):
+            raise ValueError(f"path {self.path!r} must be segments and {{parameters}}; a query goes under `query:`")
         properties = self.input.get("properties", {})
         required = self.input.get("required", [])
         for name in self.path_parameters:
@@ -81,7 +84,7 @@ class FunctionSpec(Contract):
 
     @property
     def path_parameters(self) -> tuple[str, ...]:
-        return tuple(_PLACEHOLDER.findall(self.path))
+        return tuple(PLACEHOLDER.findall(self.path))
 
 
 class HttpConnection(Contract):
@@ -100,8 +103,8 @@ class HttpConnection(Contract):
     @field_validator("base_url")
     @classmethod
     def _absolute(cls, url: str) -> str:
-        if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", url):
-            raise ValueError("base_url must be http(s)://host[:port][/path], without user, query or fragment")
+        if not url.isascii() or not re.fullmatch(r"https?://[^/?#@\\\s]+(/[^?#\\\s]*)?", url):
+            raise ValueError("base_url must be http(s)://host[:port][/path] in ASCII, without user, query or fragment")
         return url.rstrip("/")
 
 

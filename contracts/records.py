@@ -3,6 +3,7 @@
 Signed as events are: DSSE over `ce-type` and body. The body is the UTF-8 JSON of `Record`.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field, StringConstraints
@@ -207,6 +208,11 @@ def parse_record(ce_type: str, body: bytes) -> Record[Any]:
     if model is None:
         raise UnknownRecordType("unknown ce-type")
     return model.model_validate_json(body)
+
+
+def make_record(record_id: str, deployment: str, subject: str, at: datetime, data: RecordData) -> Record[Any]:
+    """A record, validated."""
+    return _BODIES[data.TYPE](record_id=record_id, deployment=deployment, subject=subject, at=at, data=data)
 
 
 def encode_record(record: Record[Any]) -> bytes:

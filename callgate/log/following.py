@@ -23,6 +23,7 @@ LOOK_EVERY = 2.0
 """Seconds without a cue after which the stream is looked at anyway."""
 _QUEUED = 1024
 _AWAY_PAUSE = 0.25
+_STALE_PAUSE = 0.02
 
 
 async def follow(
@@ -39,6 +40,7 @@ async def follow(
 
     subscription = await client.subscribe(f"{LIVE}{wanted}", cb=cue)
     contiguous = event == "*"
+    cued = 0
     try:
         while True:
             try:
@@ -47,6 +49,9 @@ async def follow(
                     after = message.sequence
             except BrokerAway:
                 await asyncio.sleep(_AWAY_PAUSE)
+                continue
+            if after < cued:
+                await asyncio.sleep(_STALE_PAUSE)  # the replica that answered is behind the cue
                 continue
             # Live from here, as long as nothing is missing.
             while True:
@@ -57,6 +62,7 @@ async def follow(
                 if message.sequence <= after:
                     continue
                 if not contiguous or message.sequence != after + 1:
+                    cued = message.sequence
                     break
                 yield verifier.verify(message)
                 after = message.sequence

@@ -17,7 +17,7 @@ from callgate.log.following import follow
 from callgate.log.messages import CE_TYPE, TRACEPARENT, Alien, Message, Verifier
 from callgate.log.protocol import Chain, Draft, Origin
 from callgate.signing import SIGNATURE_HEADER, Signer, digest_of
-from contracts.events import Event, Recorded, encode_event
+from contracts.events import Recorded, encode_event, make_event
 from contracts.lifecycle import Call
 from contracts.model import rfc3339
 from contracts.subjects import CallRef, Partition, session_filter
@@ -61,7 +61,8 @@ class JetStreamLog:
         return Origin(ref, digest)
 
     async def append(self, draft: Draft, answers: Recorded | Origin, *, traceparent: str | None = None) -> Recorded:
-        event, body = self._mint(draft, answers)
+        event = make_event(draft.event_id, answers.ref, draft.at, answers.digest, draft.data)
+        body = encode_event(event)
         ce_type = draft.data.TYPE
         headers = {
             "ce-specversion": "1.0",
@@ -85,17 +86,6 @@ class JetStreamLog:
             event=event,
             traceparent=traceparent,
         )
-
-    def _mint(self, draft: Draft, answers: Recorded | Origin) -> tuple[Event, bytes]:  # type: ignore[type-arg]
-        event = Event[type(draft.data)](  # type: ignore[misc]
-            event_id=draft.event_id,
-            call_id=answers.ref.call_id,
-            session_id=answers.ref.session_id,
-            at=draft.at,
-            follows=answers.digest,
-            data=draft.data,
-        )
-        return event, encode_event(event)
 
     async def _publish(self, answers: Recorded | Origin, draft: Draft, headers: dict[str, str], body: bytes) -> int:
         """The sequence under which the event stands; the same bytes on every try."""

@@ -14,16 +14,13 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import ConnectionClosedError, NoRespondersError, OutboundBufferLimitError
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeoutError
 
 from callgate.errors import BrokerAway
 from callgate.log.messages import Message
 
 _TIMEOUT = 5.0
 _NOT_FOUND = 404
-_AWAY = (NatsTimeoutError, ConnectionClosedError, NoRespondersError, OutboundBufferLimitError, ConnectionError)
 
 
 def parse_time(text: str) -> datetime:
@@ -43,13 +40,11 @@ def parse_headers(encoded: bytes) -> dict[str, str]:
     return headers
 
 
-async def request_json(client: Client, subject: str, request: dict[str, Any], timeout: float = _TIMEOUT) -> Any:
+async def request_json(client: Client, subject: str, request: dict[str, Any]) -> Any:
     """A request to the JetStream API. BrokerAway where nobody answers; the answer may hold an `error`."""
     try:
-        reply = await client.request(subject, json.dumps(request).encode(), timeout=timeout)
-    except _AWAY:
-        raise BrokerAway from None
-    except NatsError:
+        reply = await client.request(subject, json.dumps(request).encode(), timeout=_TIMEOUT)
+    except (NatsError, ConnectionError):
         raise BrokerAway from None
     return json.loads(reply.data)
 

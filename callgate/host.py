@@ -1,0 +1,161 @@
+"""Runs services: subscribes their handlers, serves their routes, keeps what runs beside them, and stops cleanly."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import uvicorn
+from faststream import AckPolicy
+from nats.aio.msg import Msg
+
+from callgate.delivery import Deliveries
+from callgate.errors import ConfigurationError, Fatal
+from callgate.http import create_app
+from callgate.platform import Platform
+from callgate.service import Service
+from callgate.telemetry import describe
+from contracts.subjects import deliver_subject
+
+logger = logging.getLogger("callgate.host")
+
+DRAIN_SECONDS = 10.0
+
+Build = Callable[[Platform], Awaitable[Service]]
+
+
+async def _raw(message: Any) -> Any:
+    """A decoder that hands the broker's message through: what is verified is the bytes that came."""
+    return message.raw_message
+
+
+class Running:
+    """One service at work."""
+
+    def __init__(self, platform: Platform, service: Service, stop: Callable[[BaseException], None]) -> None:
+        self.service = service
+        self._platform = platform
+        self._stop = stop
+        self._deliveries = Deliveries(
+            service.role, platform.verifier, platform.tracer, platform.settings.broker.ack_wait, stop
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        if self.service.events:
+            self._subscribe(deliver_subject(self.service.role), self._deliveries.on_events(self.service.events))
+        for subject, handler in self.service.deliveries.items():
+            self._subscribe(subject, self._deliveries.receiver(handler))
+        await self._platform.broker.start()
+        self._tasks = [asyncio.create_task(self._kept(self._deliveries.keep_alive))]
+        self._tasks += [asyncio.create_task(self._kept(task)) for task in self.service.background]
+
+    def _subscribe(self, subject: str, receive: Callable[[Msg], Awaitable[None]]) -> None:
+        subscriber = self._platform.broker.subscriber(
+            subject,
+            queue=self.service.role.value,
+            decoder=_raw,
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+        )
+        subscriber(receive)
+
+    async def _kept(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except Exception as error:
+            logger.error("a background task failed", extra={"service": self.service.role, "error": describe(error)})
+            self._stop(error if isinstance(error, Fatal) else Fatal("background_failed", describe(error)))
+
+    async def stop(self) -> None:
+        for subscriber in self._platform.broker.subscribers:
+            await subscriber.stop()
+        await self._deliveries.drain(DRAIN_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.service.close is not None:
+            await self.service.close()
+
+
+class _Server(uvicorn.Server):
+    """Signals are the command's business, not uvicorn's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+def bind(listen: str) -> socket.socket:
+    """A listening socket for `host:port`. ConfigurationError where the address is taken or wrong."""
+    host, _, port = listen.rpartition(":")
+    try:
+        family = socket.AF_INET6 if ":" in host.strip("[]") else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host.strip("[]") or "127.0.0.1", int(port)))
+        listener.listen(2048)
+        listener.setblocking(False)
+    except (OSError, ValueError):
+        raise ConfigurationError(
+            "cannot_listen",
+            f"cannot listen on {listen}; is another Callgate there? Set `listen:` to a free host:port",
+        ) from None
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def serve_http(app: Any, listener: socket.socket) -> AsyncIterator[str]:
+    """Serves an ASGI application on a socket while the context lasts; gives its base URL."""
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([listener]))
+    try:
+        while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn offers no event
+            await asyncio.sleep(0.005)
+        host, port = listener.getsockname()[:2]
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def run_services(
+    parts: Sequence[tuple[Platform, Build]], listener: socket.socket
+) -> AsyncIterator[tuple[str, asyncio.Future[BaseException]]]:
+    """Builds and runs services in this process, their routes on one socket.
+
+    Gives the base URL, and a future that is done when something fatal happened.
+    """
+    failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    def stop(error: BaseException) -> None:
+        if not failed.done():
+            failed.set_result(error)
+
+    running: list[Running] = []
+    try:
+        for platform, build in parts:
+            running.append(Running(platform, await build(platform), stop))
+        async with serve_http(create_app(one.service for one in running), listener) as url:
+            for one in running:
+                await one.start()
+            yield url, failed
+            logger.info("stopping")
+    finally:
+        for one in reversed(running):
+            await one.stop()

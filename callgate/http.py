@@ -1,0 +1,153 @@
+"""HTTP for every service: problem documents (RFC 9457), health and metrics, and no traceback to anybody."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from callgate.errors import BrokerAway, CallgateError
+from callgate.identity import Unauthenticated
+from callgate.service import Service
+from callgate.telemetry import REQUESTS, describe
+
+logger = logging.getLogger("callgate.http")
+
+PROBLEM = "application/problem+json"
+TYPE_BASE = "https://callgate.dev/problems/"
+
+
+class Problem(Exception):
+    """An answer that is an error: `code` names its type, `detail` says what to do next; neither quotes input."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+
+    def response(self) -> Response:
+        body = {
+            "type": TYPE_BASE + self.code,
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            **self.extra,
+        }
+        return Response(orjson.dumps(body), self.status, self.headers, media_type=PROBLEM)
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), status, dict(headers or {}), media_type="application/json")
+
+
+def create_app(services: Iterable[Service], title: str = "Callgate") -> FastAPI:
+    """One application over the routes of the services of this process."""
+    hosted = tuple(services)
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    for service in hosted:
+        for router in service.routers:
+            app.include_router(router)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(Unauthenticated, _unauthenticated)
+    app.add_exception_handler(BrokerAway, _broker_away)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+    @app.get("/health", tags=["operations"])
+    async def health() -> Response:
+        """Whether each service of this process can do its work."""
+        waiting = {service.role.value: service.ready() for service in hosted}
+        ready = not any(waiting.values())
+        return json_response(
+            {"status": "ok" if ready else "waiting", "services": {k: v or "ok" for k, v in waiting.items()}},
+            200 if ready else 503,
+        )
+
+    @app.get("/metrics", tags=["operations"])
+    async def metrics() -> Response:
+        """Prometheus text exposition."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_middleware(Guard)
+    return app
+
+
+class Guard:
+    """Counts requests and turns whatever escapes into a 500 without a text."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            logger.error("a request failed", extra={"error": describe(error)})
+            if not status:
+                status = 500
+                problem = Problem(500, "internal_error", "This is a fault of Callgate; its log says where.")
+                await problem.response()(scope, receive, send)
+        finally:
+            route = scope.get("route")
+            REQUESTS.labels("http", getattr(route, "path", "none"), str(status)).inc()
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101
+    return error.response()
+
+
+async def _unauthenticated(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Unauthenticated)  # noqa: S101
+    headers = {"Retry-After": "5"} if error.status == 503 else {"WWW-Authenticate": error.challenge}
+    return Problem(error.status, error.code, error.detail, headers).response()
+
+
+async def _broker_away(_: Request, error: Exception) -> Response:
+    detail = "The event log is out of reach; nothing was lost. Try again."
+    if isinstance(error, CallgateError) and error.detail:
+        detail = f"{detail} ({error.detail})"
+    return Problem(503, "broker_away", detail, {"Retry-After": "2"}).response()
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    places = [{"at": "/".join(map(str, e["loc"])), "problem": e["type"]} for e in error.errors()]
+    detail = "The request does not have the shape that /openapi.json describes."
+    return Problem(422, "invalid_request", detail, extra={"errors": places}).response()
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    details = {404: "There is nothing here; /openapi.json lists what is.", 405: "This path takes another method."}
+    code = codes.get(error.status_code, "http_error")
+    return Problem(error.status_code, code, details.get(error.status_code, ""), error.headers).response()

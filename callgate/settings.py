@@ -1,0 +1,212 @@
+"""callgate.yaml, with overrides from the environment (`CALLGATE_BROKER__URL=…`).
+
+Read once, at the top. Errors name the line and say what to write instead; they never quote a secret, since the
+file holds none: credentials are named, not written.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from callgate.errors import ConfigurationError
+from callgate.identity import IssuerSettings
+from contracts.functions import Catalog, HttpConnection, Name
+from contracts.model import Contract
+
+Listen = str
+"""`host:port`; port 0 takes a free one."""
+
+
+class BrokerSettings(Contract):
+    """Where the broker is and how its streams are laid out."""
+
+    url: str | None = None
+    """nats://host:port, or several with commas. None: `up` and `demo` start an embedded broker."""
+    port: int = Field(default=0, ge=0, le=65535)
+    """Of the embedded broker; 0 takes a free one."""
+    replicas: Literal[1, 3, 5] = 1
+    epoch: int = Field(default=1, ge=1)
+    shards: int = Field(default=1, ge=1, le=64)
+    tls_ca: Path | None = None
+    """A PEM file; where it is set, the broker is spoken to over TLS only."""
+    ack_wait: float = Field(default=30.0, gt=0.05)
+    """Seconds after which an unacknowledged delivery is delivered again; work in progress extends it."""
+    max_ack_pending: int = Field(default=128, ge=1)
+    """Deliveries in flight for all replicas of a service together."""
+    disk_limit: float = Field(default=0.9, gt=0, le=1)
+    """The share of the disk at which ingress admits no more calls."""
+
+
+class IngressSettings(Contract):
+    body_limit: int = Field(default=1024 * 1024, gt=0, le=16 * 1024 * 1024)
+    """Bytes of a request."""
+    depth_limit: int = Field(default=32, gt=0, le=64)
+    wait: float = Field(default=50.0, ge=0, le=300)
+    """Seconds that a request waits for its outcome where it names none; then 202."""
+    max_wait: float = Field(default=300.0, ge=0, le=3600)
+
+
+class IdentitySettings(Contract):
+    issuers: tuple[IssuerSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "IdentitySettings":
+        prefixes = [issuer.subject_prefix for issuer in self.issuers]
+        if len(set(prefixes)) != len(prefixes):
+            raise ValueError("two issuers share a subject_prefix, so their subjects could not be told apart")
+        return self
+
+
+class PolicySettings(Contract):
+    folder: Path = Path("policies")
+    """Of the *.cedar files."""
+    check_every: float = Field(default=1.0, gt=0)
+    """Seconds between looks for changed files."""
+
+
+class ApprovalSettings(Contract):
+    secure_cookies: bool = True
+    """Off only where the pages are served over plain HTTP on loopback."""
+
+
+class ExecutorSettings(Contract):
+    instance: str | None = None
+    """The replica's name in execution_started; minted at start where absent."""
+    clock_skew: float = Field(default=2.0, ge=0)
+    """Seconds by which executors' clocks may differ; added to a deadline before anybody else acts."""
+
+
+class AuditSettings(Contract):
+    database: str | None = None
+    """An SQLAlchemy URL, sqlite or postgresql+psycopg; None: audit.db in the state folder."""
+
+
+class TelemetrySettings(Contract):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    style: Literal["json", "text"] = "json"
+    otlp_endpoint: str | None = None
+
+
+class Settings(BaseSettings):
+    """All of callgate.yaml."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CALLGATE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    deployment: str = Field(default="local", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    state: Path = Path(".callgate")
+    """The embedded broker's store, the keys and the projection live here by default."""
+    keys: Path | None = None
+    """The keys folder; `<state>/keys` where absent."""
+    listen: Listen = "127.0.0.1:8080"
+    """Of the HTTP doors: one for all services in `up`, each service's own in `serve`."""
+    public_url: str | None = None
+    """What people's links begin with; `http://<listen>` where absent."""
+    broker: BrokerSettings = BrokerSettings()
+    identity: IdentitySettings = IdentitySettings()
+    ingress: IngressSettings = IngressSettings()
+    policy: PolicySettings = PolicySettings()
+    approval: ApprovalSettings = ApprovalSettings()
+    executor: ExecutorSettings = ExecutorSettings()
+    audit: AuditSettings = AuditSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    connections: dict[Name, HttpConnection] = Field(default_factory=dict)
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.keys or self.state / "keys"
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog(self.connections)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, whose content comes as init arguments."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of a file, relative paths in it taken from its folder. ConfigurationError names file and line."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise ConfigurationError(
+            "no_configuration",
+            f"{path} is missing; name another with --config, or copy the example callgate.yaml",
+        ) from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text) or {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError("bad_yaml", f"{path}:{line}: {error.problem or 'not YAML'}") from None
+    if not isinstance(document, dict):
+        raise ConfigurationError("bad_yaml", f"{path}:1: the file must be a mapping, e.g. `deployment: local`")
+    try:
+        settings = Settings(**{**document, **(overrides or {})})
+    except ValidationError as error:
+        problems = [_explain(path, node, problem) for problem in error.errors(include_input=False, include_url=False)]
+        raise ConfigurationError("bad_configuration", "\n".join(problems)) from None
+    return _anchored(settings, path.parent)
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    """Relative paths are the file's, not the working directory's."""
+    return settings.model_copy(
+        update={
+            "state": folder / settings.state,
+            "keys": folder / settings.keys if settings.keys else None,
+            "policy": settings.policy.model_copy(update={"folder": folder / settings.policy.folder}),
+        }
+    )
+
+
+def _explain(path: Path, node: Any, problem: Mapping[str, Any]) -> str:
+    location = [part for part in problem["loc"] if part != "__root__"]
+    line = _line_of(node, location)
+    name = ".".join(str(part) for part in location) or "the file"
+    variable = "CALLGATE_" + "__".join(str(part).upper() for part in location)
+    where = f"{path}:{line}" if variable not in {key.upper() for key in os.environ} else f"environment {variable}"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: {name} is no setting; remove it or mend its spelling (see docs/operations.md)"
+    return f"{where}: {name}: {problem['msg']}"
+
+
+def _line_of(node: Any, location: list[Any]) -> int:
+    """The line of the deepest part of the location that stands in the file."""
+    line = 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if found is None:
+                return line
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line
