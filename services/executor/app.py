@@ -1,0 +1,32 @@
+"""Puts the executor together. What it does with which event is the table at the end."""
+
+import os
+from datetime import timedelta
+
+from callgate.ids import token
+from callgate.platform import Platform
+from callgate.service import Service
+from contracts.identity import Role
+from services.executor.handlers import Executor
+from services.executor.http import HttpRunner
+
+
+async def build(platform: Platform) -> Service:
+    settings = platform.settings.executor
+    runner = HttpRunner()
+    await runner.__aenter__()
+
+    async def close() -> None:
+        await runner.__aexit__(None, None, None)
+
+    executor = Executor(
+        log=platform.log,
+        sealer=platform.sealer,
+        runner=runner,
+        catalog=platform.catalog,
+        environ=os.environ,
+        instance=settings.instance or f"executor-{token(5)}",
+        clock_skew=timedelta(seconds=settings.clock_skew),
+        clock=platform.clock,
+    )
+    return Service(role=Role.EXECUTOR, events={"allowed": executor.on_allowed}, close=close)

@@ -1,0 +1,102 @@
+"""What the executor may do with a call, as its chain tells it. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from contracts.events import Allowed, ArgumentsMasked, ExecutionStarted, Recorded, Sealed
+from contracts.functions import Catalog, Function
+from contracts.lifecycle import Call
+
+MAX_ATTEMPTS = 3
+"""How often an idempotent function is run before a person must look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorised:
+    """A verified chain ends in `allowed`: this function with these arguments may run."""
+
+    function: Function
+    arguments: Sealed
+    arguments_event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Record the start as this attempt, answering `after`; then call."""
+
+    after: Recorded
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """Another executor may still be at work until then."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """It may have happened and must not be run again: record `outcome_unknown`, answering `after`."""
+
+    after: Recorded
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The call is past this step, or was never authorised."""
+
+    code: str
+
+
+Step = Run | WaitUntil | GiveUp | Nothing
+
+
+def authorise(call: Call, allowed: Recorded, catalog: Catalog) -> Authorised | str:
+    """What the chain authorises, or the code of why the execution must fail.
+
+    The fold has verified the chain up to `allowed`: who asked, what was masked, and, where people had to decide, that
+    their votes meet the requirements. LookupError where the chain has no such `allowed` at all.
+    """
+    recorded = call.last_recorded(ArgumentsMasked)
+    masked = call.last(ArgumentsMasked)
+    if not _in_chain(call, allowed) or recorded is None or masked is None or masked.arguments is None:
+        raise LookupError("not authorised")
+    function = catalog.get(masked.function)
+    if function is None:
+        return "function_unknown"
+    data = allowed.data
+    if not isinstance(data, Allowed) or catalog.digest_of(function.name) != data.function_digest:
+        return "function_changed"
+    return Authorised(function, masked.arguments, recorded.event.event_id)
+
+
+def _in_chain(call: Call, allowed: Recorded) -> bool:
+    return any(recorded.digest == allowed.digest and recorded.sequence == allowed.sequence for recorded in call.chain)
+
+
+def next_step(call: Call, allowed: Recorded, idempotent: bool, now: datetime, skew: timedelta) -> Step:
+    """5. What to do on a delivery of `allowed`, given the whole chain.
+
+    A start that stands is somebody's execution: until its deadline plus skew it may be alive.
+    """
+    head = call.head
+    if head is None or not _in_chain(call, allowed):
+        return Nothing("not_authorised")
+    if head.digest == allowed.digest:
+        return Run(allowed, 1)
+    started = head.data
+    if not isinstance(started, ExecutionStarted):
+        return Nothing("answered_already")
+    dead_at = started.deadline + skew
+    if now < dead_at:
+        return WaitUntil(dead_at)
+    return after_unknown(call, head, idempotent, "executor_lost")
+
+
+def after_unknown(call: Call, started: Recorded, idempotent: bool, code: str) -> Run | GiveUp:
+    """6. What follows an attempt whose outcome nobody knows: an idempotent function runs again, a few times."""
+    if idempotent and call.attempts < MAX_ATTEMPTS:
+        return Run(started, call.attempts + 1)
+    return GiveUp(started, code)

@@ -1,0 +1,106 @@
+"""Masking's shell: opens what is sealed raw, masks it, and appends steps 2 and 7 of docs/call-lifecycle.md."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from callgate.delivery import Delivery
+from callgate.errors import Rejected
+from callgate.ids import uuid7
+from callgate.jsontext import JsonTextError, dump, parse
+from callgate.log import Draft, Log
+from callgate.sealing import Place, Sealer
+from contracts.events import ArgumentsMasked, ExecutionCompleted, Recorded, Requested, ResultMasked
+from services.masking.content import MaskedBytes, mask_bytes
+from services.masking.domain import Masked, mask
+from services.masking.hints import NO_HINTS, Hints
+
+logger = logging.getLogger("services.masking")
+
+T = TypeVar("T")
+
+_THREAD_ABOVE = 64 * 1024
+"""Bytes from which masking leaves the event loop, so that a large payload does not hold up the small ones."""
+
+
+class Masking:
+    """`hints` maps a function's name to what its schema says of its parameters."""
+
+    def __init__(self, log: Log, sealer: Sealer, hints: Mapping[str, Hints], clock: Callable[[], datetime]) -> None:
+        self._log = log
+        self._sealer = sealer
+        self._hints = hints
+        self._clock = clock
+
+    async def on_requested(self, recorded: Recorded, delivery: Delivery) -> None:
+        """2. Seals the effective arguments anew, for policy and executor, with their masked view."""
+        requested = recorded.data
+        assert isinstance(requested, Requested)  # noqa: S101
+        event_id, at = uuid7(), self._clock()
+        data = ArgumentsMasked(function=requested.function, principal=requested.principal, arguments=None, view=None)
+        try:
+            raw = await self._sealer.open(
+                requested.arguments, Place(recorded.ref, recorded.event.event_id, "arguments"), "raw"
+            )
+            masked = await _in_thread(len(raw), lambda: _mask_arguments(raw, self._hints.get(requested.function)))
+        except (Rejected, JsonTextError) as error:
+            data = data.model_copy(update={"uninspectable": (error.code,)})
+            logger.warning("arguments could not be inspected", extra={"call": str(recorded.ref), "code": error.code})
+        else:
+            place = Place(recorded.ref, event_id, "arguments")
+            view = Place(recorded.ref, event_id, "view")
+            data = data.model_copy(
+                update={
+                    "arguments": await self._sealer.seal(raw, place, "raw", at),
+                    "view": await self._sealer.seal(dump(masked.view), view, "view", at),
+                    "findings": masked.findings,
+                    "uninspectable": masked.uninspectable,
+                }
+            )
+        await self._log.append(Draft(event_id, at, data), recorded, traceparent=delivery.traceparent)
+
+    async def on_execution_completed(self, recorded: Recorded, delivery: Delivery) -> None:
+        """7. Seals what the agent may see of the result; what cannot be inspected is withheld whole."""
+        completed = recorded.data
+        assert isinstance(completed, ExecutionCompleted)  # noqa: S101
+        event_id, at = uuid7(), self._clock()
+        masked = await self._mask_result(recorded, completed)
+        view = None
+        if not masked.withheld:
+            view = await self._sealer.seal(masked.data, Place(recorded.ref, event_id, "view"), "view", at)
+        data = ResultMasked(
+            status=completed.status,
+            content_type=_media_type(completed.content_type),
+            view=view,
+            findings=masked.findings,
+            withheld=masked.uninspectable[0] if masked.withheld else None,
+            uninspectable=masked.uninspectable,
+        )
+        await self._log.append(Draft(event_id, at, data), recorded, traceparent=delivery.traceparent)
+
+    async def _mask_result(self, recorded: Recorded, completed: ExecutionCompleted) -> MaskedBytes:
+        if completed.truncated:
+            return MaskedBytes(b"", uninspectable=("response_cut_off",), withheld=True)
+        try:
+            place = Place(recorded.ref, recorded.event.event_id, "result")
+            raw = await self._sealer.open(completed.result, place, "raw")
+        except Rejected as error:
+            return MaskedBytes(b"", uninspectable=(error.code,), withheld=True)
+        return await _in_thread(len(raw), lambda: mask_bytes(raw, completed.content_type))
+
+
+def _mask_arguments(raw: bytes, hints: Hints | None) -> Masked:
+    return mask(parse(raw, numbers="exact"), hints or NO_HINTS)
+
+
+async def _in_thread(size: int, work: Callable[[], T]) -> T:
+    return await asyncio.to_thread(work) if size > _THREAD_ABOVE else work()
+
+
+def _media_type(content_type: str | None) -> str | None:
+    """Type and subtype alone: parameters come from upstream and were not masked."""
+    if not content_type:
+        return None
+    return content_type.partition(";")[0].strip().lower()[:100] or None
