@@ -1,0 +1,41 @@
+"""The resources of approving and auditing as Cedar entities, and the contexts that go with them."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from callgate.cedar.schema import CALL, SESSION
+from callgate.cedar.values import CedarJson
+from contracts.functions import Function
+from contracts.identity import Principal
+from contracts.model import JsonValue
+
+
+def call_entity(call_id: str, function: Function, requester: Principal, findings: Iterable[str]) -> JsonValue:
+    """The resource of `approve`: what a reviewer's right may depend on."""
+    attributes: dict[str, CedarJson] = {
+        "requester": _entity("Agent", requester.id),
+        "requester_groups": sorted(set(requester.groups)),
+        "function": function.name,
+        "connection": _entity("Connection", function.connection),
+        "tags": sorted(set(function.spec.tags)),
+        "findings": sorted(set(findings)),
+    }
+    if requester.on_behalf_of is not None:
+        attributes["on_behalf_of"] = _entity("Agent", requester.on_behalf_of)
+    return {"uid": {"type": CALL, "id": call_id}, "attrs": attributes, "parents": []}
+
+
+def session_entity(session_id: str, owner: str | None) -> JsonValue:
+    """The resource of `audit` and `reveal`."""
+    attributes = {} if owner is None else {"owner": _entity("Agent", owner)}
+    return {"uid": {"type": SESSION, "id": session_id}, "attrs": attributes, "parents": []}
+
+
+def datetime_value(at: datetime) -> CedarJson:
+    """Cedar's datetime has milliseconds; what is finer is cut off, as a clock with milliseconds would."""
+    utc = at.astimezone(UTC)
+    return {"__extn": {"fn": "datetime", "arg": f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03}Z"}}
+
+
+def _entity(kind: str, name: str) -> CedarJson:
+    return {"__entity": {"type": kind, "id": name}}

@@ -1,0 +1,318 @@
+"""Policy sets: parsed once, named by their `@id`s, evaluated without ever repeating Cedar's error texts.
+
+Cedar numbers policies by position; everybody else knows them by `@id`, which is therefore mandatory and unique.
+The other annotations that Callgate reads: `@approvers("sre,security")` (groups, any member), `@quorum("2")` (default
+1), `@expires("15m")` (default 1h), `@reason("…")`.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Literal, Self
+
+import cedarpy
+
+from callgate.cedar.source import context_reads, statements
+from callgate.errors import ConfigurationError
+from contracts.model import JsonValue
+
+Effect = Literal["permit", "forbid"]
+
+UNKNOWN_POLICY = "unknown"
+"""Stands for a policy that Cedar reported under no name of ours; whoever meets it must deny."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST = timedelta(days=365)
+_FAILED = re.compile(r"error while evaluating policy `(policy[0-9]+)`")
+_AGENTS_KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProblem:
+    """What is wrong with a policy, for its author: where, and Cedar's or our own words on the policy's text."""
+
+    message: str
+    policy: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        return " ".join(part for part in (place, f"[{self.policy}]" if self.policy else "", self.message) if part)
+
+
+class InvalidPolicies(ConfigurationError):
+    """A policy set that cannot be loaded; `problems` says why, one by one."""
+
+    def __init__(self, problems: Sequence[PolicyProblem]) -> None:
+        super().__init__("invalid_policies", "; ".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy, with its annotations read."""
+
+    id: str
+    effect: Effect
+    file: str
+    line: int | None
+    approvers: tuple[str, ...]
+    """Groups, any member of which may approve what this policy holds back; empty where nobody may."""
+    quorum: int
+    expires: timedelta
+    reason: str | None
+    annotations: Mapping[str, str]
+    reads: frozenset[tuple[str, ...]]
+    """The paths under `context` that its conditions read; `()` is the whole context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A question to Cedar. `context` is JSON text in Cedar's format."""
+
+    principal: str
+    action: str
+    resource: tuple[str, str]
+    """Entity type and id."""
+    context: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Cedar's answer, in our words. `decision` is True only for an Allow without a single failing policy."""
+
+    decision: bool
+    reasons: tuple[str, ...]
+    """The `@id`s of the policies that decided: forbids of a Deny, permits of an Allow; none for a Deny by default."""
+    errors: tuple[str, ...]
+    """The `@id`s of the policies that failed to evaluate. Cedar alone would skip them, a failing forbid too."""
+    refused: bool = False
+    """The request itself does not fit the schema; no policy was evaluated."""
+
+
+class PolicySet:
+    """A parsed policy set with its schema. Make it with `load`; it is immutable, so a reload replaces it whole."""
+
+    def __init__(self, files: Mapping[str, str], policies: Sequence[Policy], schema: cedarpy.Schema) -> None:
+        self.policies: Mapping[str, Policy] = {policy.id: policy for policy in policies}
+        self.digest = digest_of(files)
+        self.mentions_session = any(not path or path[0] == "session" for policy in policies for path in policy.reads)
+        """Whether any policy reads `context.session`."""
+        self._text = _joined(files)
+        self._ids = {f"policy{position}": policy.id for position, policy in enumerate(policies)}
+        self._schema = schema
+        self._parsed = cedarpy.PolicySet.from_str(self._text)
+        # Cedar takes the action hierarchy (`action in Action::"tag:money"`) from the entities, and they have it from
+        # the schema with which they are parsed: entities parsed without it would silently match no tag.
+        self._actions = cedarpy.Entities.from_json_str("[]", schema)
+        self._agent = lru_cache(maxsize=_AGENTS_KEPT)(self._agent_entities)
+
+    @classmethod
+    def load(cls, files: Mapping[str, str], schema: str | Mapping[str, JsonValue]) -> Self:
+        """The policies of `{file name: text}`, under a Cedar schema (`cedar_schema`'s, or text in Cedar's syntax).
+
+        `InvalidPolicies` where one does not parse, has no `@id` or one already taken, or annotations that say
+        nothing; `ConfigurationError` where the schema does not parse. An empty set loads; it allows nothing.
+        """
+        problems: list[PolicyProblem] = []
+        policies: list[Policy] = []
+        for name in sorted(files):
+            policies += _read_file(name, files[name], problems)
+        problems += _duplicates(policies)
+        if problems:
+            raise InvalidPolicies(problems)
+        return cls(files, policies, _schema_handle(schema))
+
+    def validate(self) -> list[PolicyProblem]:
+        """What Cedar's strict validation says against the schema; empty where all is well."""
+        result = cedarpy.validate_policies(self._text, self._schema, release_gil=True)
+        problems = [self._problem(error.policy_id, error.error) for error in result.errors]
+        if not result.validation_passed and not problems:
+            problems.append(PolicyProblem("does not validate"))
+        return problems
+
+    def evaluate(self, requests: Sequence[Request], entities: cedarpy.Entities) -> list[Evaluation]:
+        """One evaluation for each request, in order. It raises nothing: what Cedar refuses is a denial."""
+        batch = [
+            {
+                "principal": {"type": "Agent", "id": request.principal},
+                "action": {"type": "Action", "id": request.action},
+                "resource": {"type": request.resource[0], "id": request.resource[1]},
+                "context": request.context,
+            }
+            for request in requests
+        ]
+        try:
+            results = cedarpy.is_authorized_batch(batch, self._parsed, entities, self._schema)
+        except ValueError:  # e.g. an id with a lone surrogate
+            return [Evaluation(decision=False, reasons=(), errors=(), refused=True) for _ in requests]
+        return [self._evaluation(result) for result in results]
+
+    def agent(self, principal: str, groups: Sequence[str]) -> cedarpy.Entities:
+        """The entities of a request by this principal; kept for the next one, since parsing them takes 20 µs.
+
+        `ValueError` for what is no text; it quotes nothing.
+        """
+        return self._agent(principal, tuple(sorted(set(groups))))
+
+    def entities(self, *documents: JsonValue, base: cedarpy.Entities | None = None) -> cedarpy.Entities:
+        """Entities in Cedar's JSON format (see `entities.py`), checked against the schema, on top of `base`."""
+        try:
+            return (base or self._actions).with_added_json_str(json.dumps(documents), self._schema)
+        except ValueError:
+            raise ValueError("these entities do not fit the schema") from None
+
+    def __len__(self) -> int:
+        return len(self.policies)
+
+    def _agent_entities(self, principal: str, groups: tuple[str, ...]) -> cedarpy.Entities:
+        return self.entities(
+            {
+                "uid": {"type": "Agent", "id": principal},
+                "attrs": {},
+                "parents": [{"type": "Group", "id": group} for group in groups],
+            }
+        )
+
+    def _evaluation(self, result: cedarpy.AuthzResult) -> Evaluation:
+        refused = result.decision is cedarpy.Decision.NoDecision
+        errors = () if refused else tuple(self._failed(text) for text in result.diagnostics.errors)
+        reasons = tuple(sorted(self._ids.get(name, UNKNOWN_POLICY) for name in result.diagnostics.reasons))
+        allowed = result.allowed and not errors and UNKNOWN_POLICY not in reasons
+        return Evaluation(allowed, reasons, tuple(sorted(set(errors))), refused)
+
+    def _failed(self, text: str) -> str:
+        """The policy that an error of Cedar's is about; the rest of the text quotes values and stops here."""
+        match = _FAILED.match(text)
+        return self._ids.get(match[1], UNKNOWN_POLICY) if match else UNKNOWN_POLICY
+
+    def _problem(self, position: str, message: str) -> PolicyProblem:
+        policy = self.policies.get(self._ids.get(position, ""))
+        if policy is None:
+            return PolicyProblem(message)
+        return PolicyProblem(message.replace(f"`{position}`", f"`{policy.id}`"), policy.id, policy.file, policy.line)
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """SHA-256, in hex, of a policy set: its file names with their texts, in order of the names."""
+    canonical = json.dumps(sorted(files.items()), separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _schema_handle(schema: str | Mapping[str, JsonValue]) -> cedarpy.Schema:
+    try:
+        if isinstance(schema, str):
+            return cedarpy.Schema.from_str(schema, release_gil=True)
+        return cedarpy.Schema.from_json_str(json.dumps(schema), release_gil=True)
+    except ValueError as error:
+        raise ConfigurationError("invalid_cedar_schema", str(error)) from None
+
+
+def _joined(files: Mapping[str, str]) -> str:
+    """All files as one text; each parses by itself, so none can run into the next."""
+    return "\n".join(files[name] for name in sorted(files))
+
+
+def _read_file(name: str, text: str, problems: list[PolicyProblem]) -> list[Policy]:
+    places = statements(text)
+    try:
+        document = json.loads(cedarpy.policies_to_json_str(text))
+    except ValueError as error:
+        problems.append(_parse_problem(name, text, str(error)))
+        return []
+    if document["templates"]:
+        problems.append(
+            PolicyProblem("templates (?principal, ?resource) allow nothing; write the policy out", file=name)
+        )
+        return []
+    parsed: Mapping[str, JsonValue] = document["staticPolicies"]
+    lines = [place.line for place in places] if len(places) == len(parsed) else [None] * len(parsed)
+    policies = []
+    for position, line in enumerate(lines):
+        try:
+            policies.append(_policy(parsed[f"policy{position}"], name, line))
+        except _BadAnnotation as refusal:
+            problems.append(PolicyProblem(refusal.message, refusal.policy, name, line))
+    return policies
+
+
+def _parse_problem(name: str, text: str, message: str) -> PolicyProblem:
+    """Cedar's own error names no line, so find the first policy that does not parse by itself."""
+    for place in statements(text):
+        try:
+            cedarpy.policies_to_json_str(place.text)
+        except ValueError as error:
+            return PolicyProblem(f"does not parse: {error}", file=name, line=place.line)
+    return PolicyProblem(f"does not parse: {message}", file=name)
+
+
+def _duplicates(policies: Sequence[Policy]) -> list[PolicyProblem]:
+    first: dict[str, Policy] = {}
+    problems = []
+    for policy in policies:
+        earlier = first.setdefault(policy.id, policy)
+        if earlier is not policy:
+            message = f'@id("{policy.id}") is taken by {earlier.file}:{earlier.line}'
+            problems.append(PolicyProblem(message, policy.id, policy.file, policy.line))
+    return problems
+
+
+class _BadAnnotation(Exception):
+    def __init__(self, message: str, policy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.policy = policy
+
+
+def _policy(parsed: JsonValue, file: str, line: int | None) -> Policy:
+    annotations: Mapping[str, str] = parsed.get("annotations") or {}
+    name = annotations.get("id")
+    if not name:
+        raise _BadAnnotation('has no @id: write @id("a-name-of-its-own") before it')
+    if not _ID.fullmatch(name):
+        raise _BadAnnotation(f"@id({json.dumps(name)}) may hold letters, digits, '.', '_' and '-' only, 128 at most")
+    approvers = _approvers(name, annotations.get("approvers"))
+    if not approvers and {"quorum", "expires"} & annotations.keys():
+        raise _BadAnnotation("@quorum and @expires say nothing without @approvers", name)
+    return Policy(
+        id=name,
+        effect=parsed["effect"],
+        file=file,
+        line=line,
+        approvers=approvers,
+        quorum=_quorum(name, annotations.get("quorum", "1")),
+        expires=_expires(name, annotations.get("expires", "1h")),
+        reason=annotations.get("reason"),
+        annotations=dict(annotations),
+        reads=context_reads(parsed),
+    )
+
+
+def _approvers(policy: str, text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    groups = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if "" in groups:
+        raise _BadAnnotation('@approvers names groups, separated by commas: @approvers("sre,security")', policy)
+    return groups
+
+
+def _quorum(policy: str, text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII):
+        raise _BadAnnotation('@quorum is a number of people, at least one: @quorum("2")', policy)
+    return int(text)
+
+
+def _expires(policy: str, text: str) -> timedelta:
+    match = _DURATION.fullmatch(text)
+    duration = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+    if duration is None or duration > _LONGEST:
+        raise _BadAnnotation('@expires is a duration in s, m, h or d, a year at most: @expires("15m")', policy)
+    return duration

@@ -1,0 +1,110 @@
+"""The Cedar schema of a catalog: what `callgate policy validate` checks the policies against.
+
+Agent in [Group]     people and agents alike
+Connection           the resource of `call` and of one action per function
+Call                 the resource of `approve`: requester, on_behalf_of?, requester_groups, function, connection,
+                     tags, findings
+Session              the resource of `audit` and `reveal`: owner?
+
+action call; action "tag:money"; action "payments.refund" in [call, "tag:money"]
+    context { input, facts, findings, approved, session { calls, executed, denied }, now }
+action approve, audit, reveal
+    context { now }
+"""
+
+from collections.abc import Mapping
+
+from callgate.cedar.facts import facts_schema, named_type, record_type
+from callgate.cedar.shapes import Record, Scalar, SetOf, Shape, Untypable, input_shape
+from contracts.functions import Catalog, Function
+from contracts.model import JsonValue
+
+AGENT, GROUP, CONNECTION, CALL, SESSION = "Agent", "Group", "Connection", "Call", "Session"
+
+CALL_ACTION, APPROVE, AUDIT, REVEAL = "call", "approve", "audit", "reveal"
+
+
+def cedar_schema(catalog: Catalog) -> dict[str, JsonValue]:
+    """The schema in Cedar's JSON format."""
+    tags = sorted({tag for function in catalog for tag in function.spec.tags})
+    actions: dict[str, JsonValue] = {CALL_ACTION: {}}
+    actions |= {tag_action(tag): {} for tag in tags}
+    actions |= {function.name: _action_of(function) for function in catalog}
+    actions[APPROVE] = _applies_to(CALL, {"now": named_type("datetime")})
+    actions |= {action: _applies_to(SESSION, {"now": named_type("datetime")}) for action in (AUDIT, REVEAL)}
+    return {"": {"entityTypes": _entity_types(), "actions": actions}}
+
+
+def untypable(catalog: Catalog) -> list[Untypable]:
+    """The parts of the functions' inputs that no policy can see; a call that passes one is denied."""
+    return [part for function in catalog for part in input_shape(function.name, function.spec.input)[1]]
+
+
+def tag_action(tag: str) -> str:
+    return f"tag:{tag}"
+
+
+def _entity_types() -> dict[str, JsonValue]:
+    agent: dict[str, JsonValue] = {"type": "EntityOrCommon", "name": AGENT}
+    strings = _set_of(named_type("String"))
+    call: dict[str, JsonValue] = {
+        "requester": agent,
+        "on_behalf_of": agent | {"required": False},
+        "requester_groups": strings,
+        "function": named_type("String"),
+        "connection": named_type(CONNECTION),
+        "tags": strings,
+        "findings": strings,
+    }
+    return {
+        GROUP: {},
+        AGENT: {"memberOfTypes": [GROUP]},
+        CONNECTION: {},
+        CALL: {"shape": record_type(call)},
+        SESSION: {"shape": record_type({"owner": agent | {"required": False}})},
+    }
+
+
+def _action_of(function: Function) -> dict[str, JsonValue]:
+    shape, _ = input_shape(function.name, function.spec.input)
+    context = {
+        "input": _type(shape),
+        "facts": record_type(facts_schema(shape)),
+        "findings": _set_of(named_type("String")),
+        "approved": named_type("Bool"),
+        "session": record_type({name: named_type("Long") for name in ("calls", "executed", "denied")}),
+        "now": named_type("datetime"),
+    }
+    groups = [CALL_ACTION, *(tag_action(tag) for tag in function.spec.tags)]
+    return {"memberOf": [{"id": group} for group in groups]} | _applies_to(CONNECTION, context)
+
+
+def _applies_to(resource: str, context: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    return {
+        "appliesTo": {
+            "principalTypes": [AGENT],
+            "resourceTypes": [resource],
+            "context": record_type(dict(context)),
+        }
+    }
+
+
+def _type(shape: Shape) -> dict[str, JsonValue]:
+    if isinstance(shape, Scalar):
+        return named_type(shape.name)
+    if isinstance(shape, SetOf):
+        return _set_of(_type(shape.item))
+    return _record_type(shape)
+
+
+def _record_type(shape: Record) -> dict[str, JsonValue]:
+    return record_type(
+        {
+            name: _type(attribute.shape) | {"required": attribute.required}
+            for name, attribute in shape.attributes.items()
+        }
+    )
+
+
+def _set_of(element: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"type": "Set", "element": element}

@@ -1,0 +1,295 @@
+"""3. Judge a call: allowed, denied, or held back until people approve. Pure: policies and facts in, a verdict out.
+
+Cedar is asked twice, with `context.approved` false and then true. What the first refuses and the second does not is
+for people to decide, and the policies in between say for whom. Whatever cannot be judged is denied.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import jsonschema_rs
+
+from callgate.cedar.entities import datetime_value
+from callgate.cedar.facts import facts_of
+from callgate.cedar.policies import Evaluation, PolicySet, Request
+from callgate.cedar.schema import CONNECTION
+from callgate.cedar.shapes import Record, input_shape, pointer_token, safe_pointer
+from callgate.cedar.values import NoDecision, cedar_input
+from callgate.errors import ConfigurationError
+from contracts.events import Requirement
+from contracts.functions import Catalog, Function
+from contracts.identity import Principal
+from contracts.model import JsonValue
+
+Outcome = Literal["allowed", "denied", "approval_required"]
+RequirementsMet = Callable[[tuple[Requirement, ...]], bool]
+
+NO_POLICY_SET = "0" * 64
+"""Stands for the digest where no policy set was loaded."""
+
+_PROBLEMS_NAMED = 8
+_FACT_LIMIT = 256
+"""Characters of JSON that one fact may take in an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A function as policy knows it: its input's shape, and the validator of its JSON Schema, compiled once."""
+
+    function: Function
+    shape: Record
+    validator: jsonschema_rs.Draft202012Validator
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything that calls are judged by at one moment; a reload replaces it whole."""
+
+    policies: PolicySet | None
+    functions: Mapping[str, Judged]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """What the session did before this call."""
+
+    calls: int = 0
+    executed: int = 0
+    denied: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """A call to be judged. `arguments` are raw and never leave; `view` is their masked form."""
+
+    function: Function | None
+    principal: Principal
+    arguments: JsonValue = field(repr=False)
+    view: JsonValue
+    findings: frozenset[str]
+    """The entities that masking found, e.g. `CREDIT_CARD`."""
+    inspectable: bool
+    """False where masking could not inspect all of it."""
+    session: SessionFacts
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """Where the input breaks its schema and by which keyword. Keys of the caller's own choice are `*`."""
+
+    pointer: str
+    keyword: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision, and what an event may say about it: codes and ids of ours, and values of the masked view."""
+
+    outcome: Outcome
+    code: str
+    policy_set: str
+    policies: tuple[str, ...] = ()
+    """The `@id`s that decided (of failing policies where the code is `policy_error`)."""
+    requirements: tuple[Requirement, ...] = ()
+    """All of them must be met; the earliest expiry counts."""
+    facts: Mapping[str, JsonValue] = field(default_factory=dict)
+    """JSON pointer into the arguments → masked value, for what the deciding policies read."""
+    problems: tuple[InputProblem, ...] = ()
+
+
+def prepare(catalog: Catalog, policies: PolicySet | None) -> Rules:
+    """Compile the functions' schemas. `ConfigurationError` names a function whose JSON Schema is none."""
+    return Rules(policies, {function.name: _judged(function) for function in catalog})
+
+
+def decide(rules: Rules, facts: CallFacts) -> Verdict:
+    """The first judgement."""
+    try:
+        policies, first, second = _evaluate(rules, facts)
+    except _Denial as denial:
+        return denial.verdict(rules)
+    if first.decision:
+        return _verdict(policies, facts, "allowed", "permitted", first.reasons)
+    if not second.decision:
+        return _refusal(policies, facts, second)
+    deciding = _held_back_by(first, second)
+    if any(not policies.policies[name].approvers for name in deciding):
+        return _verdict(policies, facts, "denied", "no_approvers", deciding)
+    requirements = _requirements(policies, deciding, facts.now)
+    return _verdict(policies, facts, "approval_required", "approval_required", deciding, requirements)
+
+
+def decide_approved(rules: Rules, facts: CallFacts, requirements_met: RequirementsMet) -> Verdict:
+    """The judgement after approval, under the policies of this moment: allowed or denied, never held back again.
+
+    `requirements_met` says whether the approvals given cover what today's policies demand.
+    """
+    try:
+        policies, first, second = _evaluate(rules, facts)
+    except _Denial as denial:
+        return denial.verdict(rules)
+    if not second.decision:
+        return _refusal(policies, facts, second)
+    if first.decision:
+        return _verdict(policies, facts, "allowed", "permitted", second.reasons)
+    deciding = _held_back_by(first, second)
+    if any(not policies.policies[name].approvers for name in deciding):
+        return _verdict(policies, facts, "denied", "no_approvers", deciding)
+    requirements = _requirements(policies, deciding, facts.now)
+    if not requirements_met(requirements):
+        return _verdict(policies, facts, "denied", "approval_insufficient", deciding, requirements)
+    decided = tuple(sorted({*deciding, *second.reasons}))
+    return _verdict(policies, facts, "allowed", "approved", decided, requirements)
+
+
+class _Denial(Exception):
+    """No evaluation, or none that counts. It carries no text from elsewhere, and no cause."""
+
+    def __init__(self, code: str, policies: tuple[str, ...] = (), problems: tuple[InputProblem, ...] = ()) -> None:
+        super().__init__(code)
+        self.code, self.policies, self.problems = code, policies, problems
+
+    def verdict(self, rules: Rules) -> Verdict:
+        digest = rules.policies.digest if rules.policies else NO_POLICY_SET
+        return Verdict("denied", self.code, digest, self.policies, problems=self.problems)
+
+
+def _evaluate(rules: Rules, facts: CallFacts) -> tuple[PolicySet, Evaluation, Evaluation]:
+    """Both passes, after everything that must hold before Cedar is asked. Fails closed by `_Denial`."""
+    policies = rules.policies
+    if policies is None or not len(policies):
+        raise _Denial("no_policy")
+    judged = rules.functions.get(facts.function.name) if facts.function else None
+    if judged is None or judged.function != facts.function:
+        raise _Denial("unknown_function")
+    if not facts.inspectable:
+        raise _Denial("uninspectable")
+    _check_input(judged, facts.arguments)
+    requests = [_request(judged, facts, context) for context in _contexts(judged, facts)]
+    try:
+        entities = policies.agent(facts.principal.id, facts.principal.groups)
+    except ValueError:
+        raise _Denial("principal_invalid") from None
+    first, second = policies.evaluate(requests, entities)
+    failed = tuple(sorted({*first.errors, *second.errors}))
+    if failed:
+        raise _Denial("policy_error", failed)
+    if first.refused or second.refused:
+        raise _Denial("request_refused")
+    return policies, first, second
+
+
+def _check_input(judged: Judged, arguments: JsonValue) -> None:
+    """JSON Schema first: it knows more (patterns, bounds) than Cedar's types. Its messages quote values; not ours."""
+    try:
+        if judged.validator.is_valid(arguments):
+            return
+        errors = [error for _, error in zip(range(_PROBLEMS_NAMED), judged.validator.iter_errors(arguments))]  # noqa: B905
+        problems = tuple(
+            InputProblem(safe_pointer(judged.shape, error.instance_path), error.kind.name) for error in errors
+        )
+    except ValueError:  # nested beyond the validator's limit, or no Unicode
+        problems = ()
+    raise _Denial("input_invalid", problems=problems)
+
+
+def _contexts(judged: Judged, facts: CallFacts) -> tuple[str, str]:
+    """The contexts of the two passes, which differ in `approved` alone."""
+    try:
+        context: dict[str, Any] = {
+            "input": cedar_input(judged.shape, facts.arguments),
+            "facts": facts_of(judged.shape, [facts.arguments]),
+        }
+    except NoDecision as refusal:
+        raise _Denial(refusal.code, problems=(InputProblem(refusal.pointer, refusal.code),)) from None
+    context["findings"] = sorted(facts.findings)
+    context["session"] = {
+        "calls": facts.session.calls,
+        "executed": facts.session.executed,
+        "denied": facts.session.denied,
+    }
+    context["now"] = datetime_value(facts.now)
+    shared = json.dumps(context)[:-1]
+    return f'{shared}, "approved": false}}', f'{shared}, "approved": true}}'
+
+
+def _request(judged: Judged, facts: CallFacts, context: str) -> Request:
+    return Request(facts.principal.id, judged.function.name, (CONNECTION, judged.function.connection), context)
+
+
+def _held_back_by(first: Evaluation, second: Evaluation) -> tuple[str, ...]:
+    """The forbids that approval lifts, or, where a permit was missing, the permits that it brings."""
+    return tuple(name for name in first.reasons if name not in second.reasons) or second.reasons
+
+
+def _requirements(policies: PolicySet, deciding: tuple[str, ...], now: datetime) -> tuple[Requirement, ...]:
+    return tuple(
+        Requirement(
+            policies=(policy.id,),
+            approvers=policy.approvers,
+            quorum=policy.quorum,
+            expires_at=now + policy.expires,
+        )
+        for policy in (policies.policies[name] for name in deciding)
+    )
+
+
+def _refusal(policies: PolicySet, facts: CallFacts, evaluation: Evaluation) -> Verdict:
+    """A denial that no approval can lift: by the forbids that remain, or because no policy permits the call."""
+    code = "forbidden" if evaluation.reasons else "not_permitted"
+    return _verdict(policies, facts, "denied", code, evaluation.reasons)
+
+
+def _verdict(
+    policies: PolicySet,
+    facts: CallFacts,
+    outcome: Outcome,
+    code: str,
+    deciding: tuple[str, ...],
+    requirements: tuple[Requirement, ...] = (),
+) -> Verdict:
+    return Verdict(outcome, code, policies.digest, deciding, requirements, _facts_used(policies, deciding, facts.view))
+
+
+def _facts_used(policies: PolicySet, deciding: tuple[str, ...], view: JsonValue) -> dict[str, JsonValue]:
+    """What the deciding policies read of the input, as the masked view shows it; absent there, absent here."""
+    used: dict[str, JsonValue] = {}
+    for path in sorted({path for name in deciding for path in policies.policies[name].reads}):
+        if path and path[0] != "input":
+            continue
+        steps = path[1:]  # `()` is the whole context, and so the whole input
+        found, value = _look_up(view, steps)
+        if found:
+            used["".join(pointer_token(step) for step in steps)] = _brief(value)
+    return used
+
+
+def _look_up(view: JsonValue, steps: tuple[str, ...]) -> tuple[bool, JsonValue]:
+    for step in steps:
+        if not isinstance(view, dict) or step not in view:
+            return False, None
+        view = view[step]
+    return True, view
+
+
+def _brief(value: JsonValue) -> JsonValue:
+    """An event must stay small: what is longer is cut off, or only counted."""
+    if isinstance(value, str):
+        return value if len(value) <= _FACT_LIMIT else value[: _FACT_LIMIT - 1] + "…"
+    if isinstance(value, dict | list) and len(json.dumps(value)) > _FACT_LIMIT:
+        return f"({len(value)} {'members' if isinstance(value, dict) else 'elements'})"
+    return value
+
+
+def _judged(function: Function) -> Judged:
+    try:
+        # Offline: a `$ref` to elsewhere would have policy reach the network.
+        validator = jsonschema_rs.Draft202012Validator(function.spec.input, offline=True)
+    except ValueError:
+        raise ConfigurationError("invalid_schema", f"the input of {function.name} is no valid JSON Schema") from None
+    shape, _ = input_shape(function.name, function.spec.input)
+    return Judged(function, shape, validator)
