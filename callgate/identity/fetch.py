@@ -1,0 +1,47 @@
+"""Getting an issuer's documents."""
+
+from typing import Protocol
+
+import aiohttp
+
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+"""Uncompressed, so that the limit counts what came over the network."""
+
+
+class FetchFailed(Exception):
+    """The document could not be had. Carries no text of the library or the server."""
+
+
+class Fetcher(Protocol):
+    """GETs one document.
+
+    Returns the whole body of a 200 answer. Anything else (other status, redirect, too long, too slow, no connection)
+    is FetchFailed. Never follows a redirect: the URL is the operator's choice and the trust anchor.
+    """
+
+    async def get(self, url: str) -> bytes: ...
+
+
+class AiohttpFetcher:
+    """Through a session that the caller owns and closes. `timeout`: seconds for the whole answer; `limit`: bytes."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, timeout: float = 5.0, limit: int = 256 * 1024) -> None:
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._limit = limit
+
+    async def get(self, url: str) -> bytes:
+        try:
+            async with self._session.get(
+                url, timeout=self._timeout, allow_redirects=False, headers=_HEADERS
+            ) as response:
+                if response.status != 200:
+                    raise FetchFailed("the issuer did not answer 200")
+                body = bytearray()
+                async for chunk in response.content.iter_chunked(16 * 1024):
+                    body += chunk
+                    if len(body) > self._limit:
+                        raise FetchFailed("the issuer's document is too long")
+                return bytes(body)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            raise FetchFailed("the issuer cannot be reached") from None
