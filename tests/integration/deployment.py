@@ -1,0 +1,98 @@
+"""A whole deployment for a test: keys, an embedded broker, streams and genesis records, and platforms as any role."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nats
+
+from callgate import keys
+from callgate.ids import mint_session, uuid7
+from callgate.log import Draft, Origin
+from callgate.platform import Platform, open_platform
+from callgate.provision import provision
+from callgate.records import Records
+from callgate.rights import inbox_prefix
+from callgate.sealing import Place
+from callgate.settings import Settings
+from callgate.streams import partitions
+from cli.embedded import EmbeddedBroker
+from contracts.events import DataClass, EventData, Recorded, Sealed
+from contracts.identity import Role
+from contracts.records import Genesis
+from contracts.subjects import CallRef, genesis_subject
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """`settings.state` is the folder; open what acts on it with `platform`."""
+
+    settings: Settings
+    broker: EmbeddedBroker
+
+    @contextlib.asynccontextmanager
+    async def platform(self, role: Role) -> AsyncIterator[Platform]:
+        async with open_platform(self.settings, role) as platform:
+            yield platform
+
+    @contextlib.asynccontextmanager
+    async def platforms(self, *roles: Role) -> AsyncIterator[dict[Role, Platform]]:
+        """One platform a role; all that sign on CALLS where none is named."""
+        async with contextlib.AsyncExitStack() as stack:
+            wanted = roles or tuple(role for role in Role if role is not Role.PROVISIONER)
+            yield {role: await stack.enter_async_context(self.platform(role)) for role in wanted}
+
+
+@contextlib.asynccontextmanager
+async def running_deployment(
+    folder: Path, name: str = "test", overrides: Mapping[str, Any] | None = None
+) -> AsyncIterator[Deployment]:
+    """A new deployment under `folder`. `overrides` are settings as callgate.yaml has them, `broker` merged."""
+    keys.init(folder / "keys", name)
+    passwords = {role: keys.read_password(folder / "keys", role) for role in Role}
+    given = dict(overrides or {})
+    async with EmbeddedBroker(folder / "broker", passwords=passwords) as broker:
+        layout = {**given.pop("broker", {}), "url": broker.url}
+        settings = Settings(**{"deployment": name, "state": folder, "broker": layout, **given})
+        await provisioned(settings)
+        yield Deployment(settings, broker)
+
+
+async def provisioned(settings: Settings) -> None:
+    """Every stream, durable and genesis record of the settings' epoch."""
+    layout = settings.broker
+    held = keys.load(settings.keys_folder, Role.PROVISIONER)
+    client = await nats.connect(
+        layout.url,
+        user=Role.PROVISIONER.value,
+        password=held.password,
+        inbox_prefix=inbox_prefix(Role.PROVISIONER).encode(),
+    )
+    try:
+        await provision(client, epoch=layout.epoch, shards=layout.shards, ack_wait=layout.ack_wait, upgrade=True)
+        records = Records(client, held.signer, held.ring)
+        for partition in partitions(layout.epoch, layout.shards):
+            birth = Genesis(epoch=partition.epoch, shard=partition.shard, shards=layout.shards)
+            await records.publish(genesis_subject(partition), birth, datetime.now(UTC), expected_last=0)
+    finally:
+        await client.close()
+
+
+def new_call(platform: Platform, principal: str, session_id: str | None = None) -> CallRef:
+    """The reference of a call that does not exist yet, in its session's partition."""
+    session_id = session_id or mint_session(principal)
+    return CallRef(platform.partition_of(session_id), session_id, uuid7())
+
+
+async def append(platform: Platform, answers: Recorded | Origin, data: EventData) -> Recorded:
+    """An event that carries nothing sealed (or payloads sealed for its id elsewhere)."""
+    return await platform.log.append(Draft(uuid7(), platform.clock(), data), answers)
+
+
+async def sealed(
+    platform: Platform, ref: CallRef, event_id: str, field: str, payload: bytes, data_class: DataClass
+) -> Sealed:
+    return await platform.sealer.seal(payload, Place(ref, event_id, field), data_class, platform.clock())
