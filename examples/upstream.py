@@ -63,7 +63,7 @@ class Upstream:
         self._ledger.arrive(route, key, _describe(scope, headers, body, key))
         behaviour = self._ledger.next_behaviour(route)
         if behaviour is not None and not behaviour.executes:
-            return await _misbehave(behaviour, scope, body, send)
+            return await _misbehave(behaviour, scope, receive, body, send)
         answer = await self._run(scope, receive, body)
         if answer[0]["status"] < 400:
             self._ledger.execute(route, key)
@@ -71,7 +71,7 @@ class Upstream:
             for message in answer:
                 await send(message)
             return None
-        return await _misbehave(behaviour, scope, body, send, answer)
+        return await _misbehave(behaviour, scope, receive, body, send, answer)
 
     async def _run(self, scope: Scope, receive: Receive, body: bytes) -> list[Message]:
         """The answer, not sent yet: what is counted as executed is counted before its answer leaves."""
@@ -108,13 +108,13 @@ class Upstream:
 
 
 async def _misbehave(
-    behaviour: Behaviour, scope: Scope, body: bytes, send: Send, executed: Sequence[Message] = ()
+    behaviour: Behaviour, scope: Scope, receive: Receive, body: bytes, send: Send, executed: Sequence[Message] = ()
 ) -> None:
     match behaviour.mode:
         case "slow":
-            await asyncio.sleep(behaviour.seconds)
-            for message in executed:
-                await send(message)
+            if not await _gone(receive, behaviour.seconds):
+                for message in executed:
+                    await send(message)
         case "drop_before" | "drop_after":
             transport: asyncio.Transport = scope["upstream.transport"]
             transport.abort()
@@ -128,6 +128,17 @@ async def _misbehave(
             await _answer(send, 200, b'{"filler":"' + b"x" * (behaviour.size - 13) + b'"}')
         case "redirect":
             await _answer(send, 307, b"{}", (b"location", behaviour.location.encode()))
+
+
+async def _gone(receive: Receive, seconds: float) -> bool:
+    """Waits so long, or until nobody waits for the answer any more, which is what it then returns."""
+    try:
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return False
+    return True
 
 
 def _describe(scope: Scope, headers: dict[bytes, bytes], body: bytes, key: str | None) -> dict[str, Any]:

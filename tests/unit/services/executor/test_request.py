@@ -1,0 +1,191 @@
+"""Arguments become a request without ever becoming syntax."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callgate.jsontext import RawNumber
+from contracts.functions import Function, FunctionSpec, HttpConnection
+from services.executor.request import HttpRequest, RequestError, build_request
+
+BASE = "https://api.example.com/v1"
+
+
+def build(path: str, arguments: dict[str, Any], method: str = "GET", query: tuple[str, ...] = ()) -> HttpRequest:
+    names = re.findall(r"\{(\w+)\}", path)
+    schema = {"type": "object", "properties": {name: {} for name in [*names, *query]}, "required": names}
+    spec = FunctionSpec.model_validate({"method": method, "path": path, "query": query, "input": schema})
+    connection = HttpConnection(base_url=BASE, functions={"f": spec})
+    return build_request(connection, Function(name="c.f", connection="c", spec=spec), arguments)
+
+
+def attempt(path: str, arguments: dict[str, Any]) -> HttpRequest | str:
+    """The request, or the code of its refusal."""
+    try:
+        return build(path, arguments)
+    except RequestError as error:
+        return error.code
+
+
+def refused(path: str, arguments: dict[str, Any], **options: Any) -> tuple[str, str | None]:
+    with pytest.raises(RequestError) as caught:
+        build(path, arguments, **options)
+    assert caught.value.__context__ is None  # the library's own error would carry the value into a traceback
+    return caught.value.code, caught.value.parameter
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_path_parameter_is_one_segment_that_decodes_to_the_argument(value: str) -> None:
+    request = attempt("/customers/{id}/orders", {"id": value})
+    if isinstance(request, str):
+        assert request == ("dot_segment" if value else "path_parameter_empty")
+        assert not value or set(re.split(r"[/\\]", value)) & {".", ".."}
+        return
+    url = urlsplit(request.url)
+    assert (url.scheme, url.netloc, url.query, url.fragment) == ("https", "api.example.com", "", "")
+    assert request.url.isascii()
+    empty, version, customers, segment, orders = url.path.split("/")
+    assert (empty, version, customers, unquote(segment), orders) == ("", "v1", "customers", value, "orders")
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8"), min_size=1))
+def test_adjacent_parameters_stay_under_the_base_path(a: str, b: str) -> None:
+    request = attempt("/x/.{a}{b}", {"a": a, "b": b})
+    if isinstance(request, str):
+        assert request == "dot_segment"
+        return
+    assert request.url.startswith(f"{BASE}/x/")
+    decoded = unquote(urlsplit(request.url).path)
+    assert not {".", ".."} & set(re.split(r"[/\\]", decoded))
+
+
+scalars = st.text(st.characters(codec="utf-8")) | st.integers() | st.booleans()
+
+
+@given(st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1), scalars | st.lists(scalars) | st.none()))
+def test_query_decodes_to_the_arguments(arguments: dict[str, Any]) -> None:
+    def text(value: Any) -> str:
+        return value if isinstance(value, str) else json.dumps(value)
+
+    expected = [
+        (name, text(item))
+        for name, value in arguments.items()
+        if value is not None
+        for item in (value if isinstance(value, list) else [value])
+    ]
+    request = build("/search", arguments)
+    url = urlsplit(request.url)
+    assert (url.netloc, url.path, url.fragment) == ("api.example.com", "/v1/search", "")
+    assert parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(expected)) == expected
+    assert request.body is None
+
+
+@pytest.mark.parametrize(
+    ("value", "segment"),
+    [
+        ("a/b", "a%2Fb"),
+        ("a?b=c#d", "a%3Fb%3Dc%23d"),
+        ("%2e%2e", "%252e%252e"),
+        ("a b+c", "a%20b%2Bc"),
+        ("zoë", "zo%C3%AB"),
+        ("\r\nHost: x", "%0D%0AHost%3A%20x"),
+        ("...", "..."),
+        (True, "true"),
+        (12345678901234567890123, "12345678901234567890123"),
+        (RawNumber("1.10"), "1.10"),
+    ],
+)
+def test_path_encoding(value: Any, segment: str) -> None:
+    assert build("/x/{id}", {"id": value}).url == f"{BASE}/x/{segment}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({}, "path_parameter_missing"),
+        ({"id": ""}, "path_parameter_empty"),
+        ({"id": None}, "path_parameter_not_scalar"),
+        ({"id": ["a"]}, "path_parameter_not_scalar"),
+        ({"id": {}}, "path_parameter_not_scalar"),
+        ({"id": "\ud800"}, "lone_surrogate"),
+    ],
+)
+def test_path_parameter_refused(arguments: dict[str, Any], code: str) -> None:
+    assert refused("/x/{id}", arguments) == (code, "id")
+
+
+@pytest.mark.parametrize("value", [".", "..", "../admin", "a/../../admin", "a\\..\\b", "x/."])
+def test_dot_segments_are_refused_even_though_encoded(value: str) -> None:
+    assert refused("/x/{id}", {"id": value}) == ("dot_segment", None)
+
+
+def test_two_dots_from_two_parameters_are_refused() -> None:
+    assert refused("/x/.{a}", {"a": "./y"}) == ("dot_segment", None)
+    assert refused("/x/.{a}{b}", {"a": "/", "b": "y"}) == ("dot_segment", None)
+
+
+def test_body_is_what_neither_path_nor_query_took() -> None:
+    request = build(
+        "/customers/{id}/orders",
+        {"id": 7, "dry": False, "amount": 0.1, "note": None, "big": 2**70, "exact": RawNumber("1e400")},
+        method="POST",
+        query=("dry",),
+    )
+    assert request.url == f"{BASE}/customers/7/orders?dry=false"
+    assert request.body == b'{"amount":0.1,"note":null,"big":1180591620717411303424,"exact":1e400}'
+    assert dict(request.headers) == {"Accept": "application/json", "Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_body_is_an_empty_object_when_nothing_remains(method: str) -> None:
+    assert build("/x/{id}", {"id": "1"}, method=method).body == b"{}"
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_no_body_and_no_content_type_without_one(method: str) -> None:
+    request = build("/x", {"tag": ["a", "b"], "none": None, "empty": []}, method=method)
+    assert (request.url, request.body) == (f"{BASE}/x?tag=a&tag=b", None)
+    assert dict(request.headers) == {"Accept": "application/json"}
+
+
+@pytest.mark.parametrize("value", [{}, {"a": 1}, [{}], [["a"]], [None]])
+def test_query_takes_no_structures(value: Any) -> None:
+    assert refused("/x", {"q": value}, query=("q",)) == ("query_parameter_not_scalar", "q")
+    assert refused("/x", {"made up by the agent": value}) == ("query_parameter_not_scalar", None)
+
+
+def test_lone_surrogates_are_refused_wherever_they_are() -> None:
+    assert refused("/x", {"q": "\ud800"})[0] == "lone_surrogate"
+    assert refused("/x", {"\ud800": "q"})[0] == "lone_surrogate"
+    assert refused("/x", {"q": ["\ud800"]}, method="POST")[0] == "lone_surrogate"
+
+
+def test_no_argument_becomes_a_header() -> None:
+    request = build("/x", {"Authorization": "Bearer mine", "Idempotency-Key": "k"}, method="POST")
+    assert {name for name, _ in request.headers} == {"Accept", "Content-Type"}
+    assert json.loads(request.body or b"") == {"Authorization": "Bearer mine", "Idempotency-Key": "k"}
+
+
+def test_repr_shows_no_argument() -> None:
+    assert "4000001234567899" not in repr(
+        build("/x/{id}", {"id": "4000001234567899", "card": "4000001234567899"}, method="POST")
+    )
+
+
+@pytest.mark.parametrize("path", ["x", "/x?y=1", "/x#y", "/../x", "/x/..", "/{id", "/a b", "/a\\b", "/./x"])
+def test_templates_that_are_no_plain_path_are_refused_at_configuration(path: str) -> None:
+    with pytest.raises(ValueError, match="path"):
+        FunctionSpec(path=path)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://exämple.com", "https://u@example.com", "ftp://x", "http://x/?a", "http://x\\y"]
+)
+def test_base_urls_that_could_be_read_in_two_ways_are_refused_at_configuration(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        HttpConnection(base_url=url, functions={"f": FunctionSpec(path="/x")})
