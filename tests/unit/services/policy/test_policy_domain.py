@@ -10,13 +10,12 @@ import pytest
 from callgate.cedar.policies import PolicySet
 from callgate.cedar.schema import cedar_schema
 from callgate.errors import ConfigurationError
-from contracts.events import Requirement
+from contracts.events import InputProblem, Requirement
 from contracts.functions import Catalog, FunctionSpec, HttpConnection
 from contracts.identity import Principal
 from services.policy.domain import (
     NO_POLICY_SET,
     CallFacts,
-    InputProblem,
     Rules,
     SessionFacts,
     Verdict,
@@ -219,12 +218,12 @@ def test_input_that_masking_could_not_inspect(judge: Callable[[Rules, CallFacts]
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"amount": "40"}, InputProblem("/amount", "type")),
-        ({"amount": -1}, InputProblem("/amount", "minimum")),
-        ({"card": CARD + "x"}, InputProblem("/card", "pattern")),
-        ({"order": {"total": CARD}}, InputProblem("/order/total", "type")),
-        ({"free": [CARD]}, InputProblem("/free", "anyOf")),
-        ({"amount": None}, InputProblem("/amount", "type")),
+        ({"amount": "40"}, InputProblem(pointer="/amount", keyword="type")),
+        ({"amount": -1}, InputProblem(pointer="/amount", keyword="minimum")),
+        ({"card": CARD + "x"}, InputProblem(pointer="/card", keyword="pattern")),
+        ({"order": {"total": CARD}}, InputProblem(pointer="/order/total", keyword="type")),
+        ({"free": [CARD]}, InputProblem(pointer="/free", keyword="anyOf")),
+        ({"amount": None}, InputProblem(pointer="/amount", keyword="type")),
     ],
 )
 def test_input_that_breaks_its_schema(
@@ -264,7 +263,7 @@ def test_what_cedar_cannot_hold(
     verdict = judge(rules(PERMIT), call(view={}, **arguments))
     assert verdict.outcome == "denied"
     if code is not None:
-        assert (verdict.code, verdict.problems) == (code, (InputProblem(str(pointer), code),))
+        assert (verdict.code, verdict.problems) == (code, (InputProblem(pointer=str(pointer), keyword=code),))
     assert CARD not in repr(verdict)
 
 
