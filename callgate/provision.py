@@ -16,7 +16,7 @@ from callgate.errors import BrokerAway, Fatal
 from callgate.streams import DEFAULT_ACK_WAIT, ConsumerSpec, StreamSpec, consumers, partitions, streams
 
 SAFE_STREAM = frozenset({"num_replicas"})
-SAFE_CONSUMER = frozenset({"ack_wait", "max_ack_pending"})
+SAFE_CONSUMER = frozenset({"ack_wait", "max_ack_pending", "filter_subjects"})
 _CONSUMER_NOT_FOUND = 10014
 _TIMEOUT = 30.0
 """Seconds for one request: in a cluster, creating a stream elects its leader first."""

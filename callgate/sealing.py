@@ -34,7 +34,7 @@ READERS: Mapping[tuple[Role, DataClass], frozenset[Role]] = MappingProxyType(
         (Role.MASKING, "raw"): frozenset({Role.MASKING, Role.POLICY, Role.EXECUTOR}),
         (Role.EXECUTOR, "raw"): frozenset({Role.MASKING}),
         (Role.APPROVAL, "raw"): frozenset({Role.MASKING}),
-        (Role.MASKING, "view"): frozenset({Role.APPROVAL, Role.AUDIT, Role.INGRESS}),
+        (Role.MASKING, "view"): frozenset({Role.POLICY, Role.APPROVAL, Role.AUDIT, Role.INGRESS}),
         (Role.APPROVAL, "view"): frozenset({Role.APPROVAL, Role.AUDIT, Role.INGRESS}),
     }
 )

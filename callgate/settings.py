@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from callgate.errors import ConfigurationError
 from callgate.identity import IssuerSettings
+from callgate.identity.settings import check_distinct
 from contracts.functions import Catalog, HttpConnection, Name
 from contracts.model import Contract
 
@@ -60,9 +61,8 @@ class IdentitySettings(Contract):
 
     @model_validator(mode="after")
     def _distinct(self) -> "IdentitySettings":
-        prefixes = [issuer.subject_prefix for issuer in self.issuers]
-        if len(set(prefixes)) != len(prefixes):
-            raise ValueError("two issuers share a subject_prefix, so their subjects could not be told apart")
+        if self.issuers:
+            check_distinct(self.issuers)
         return self
 
 
@@ -76,6 +76,8 @@ class PolicySettings(Contract):
 class ApprovalSettings(Contract):
     secure_cookies: bool = True
     """Off only where the pages are served over plain HTTP on loopback."""
+    sweep_every: float = Field(default=30.0, gt=0)
+    """Seconds between looks for calls whose time is up and whose timer was lost."""
 
 
 class ExecutorSettings(Contract):
@@ -88,6 +90,17 @@ class ExecutorSettings(Contract):
 class AuditSettings(Contract):
     database: str | None = None
     """An SQLAlchemy URL, sqlite or postgresql+psycopg; None: audit.db in the state folder."""
+
+
+class DevelopmentSettings(Contract):
+    """What `callgate up` starts beside the services, for a laptop and the demo. Never for production."""
+
+    issuer: Listen | None = None
+    """Where the embedded OIDC issuer listens; loopback only. Its tokens are then accepted."""
+    upstream: Listen | None = None
+    """Where the demo upstream listens."""
+    upstream_token: Path | None = None
+    """The file with the upstream's bearer token, made where it is missing."""
 
 
 class TelemetrySettings(Contract):
@@ -124,6 +137,7 @@ class Settings(BaseSettings):
     executor: ExecutorSettings = ExecutorSettings()
     audit: AuditSettings = AuditSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    development: DevelopmentSettings | None = None
     connections: dict[Name, HttpConnection] = Field(default_factory=dict)
 
     @property
@@ -175,13 +189,27 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """Relative paths are the file's, not the working directory's."""
+    development = settings.development
+    if development is not None and development.upstream_token is not None:
+        token = folder / development.upstream_token
+        development = development.model_copy(update={"upstream_token": token})
     return settings.model_copy(
         update={
             "state": folder / settings.state,
             "keys": folder / settings.keys if settings.keys else None,
             "policy": settings.policy.model_copy(update={"folder": folder / settings.policy.folder}),
+            "connections": {name: _anchored_connection(c, folder) for name, c in settings.connections.items()},
+            "development": development,
         }
     )
+
+
+def _anchored_connection(connection: HttpConnection, folder: Path) -> HttpConnection:
+    credential = connection.credential
+    if credential is None or credential.file is None:
+        return connection
+    anchored = credential.model_copy(update={"file": folder / credential.file})
+    return connection.model_copy(update={"credential": anchored})
 
 
 def _explain(path: Path, node: Any, problem: Mapping[str, Any]) -> str:

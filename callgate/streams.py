@@ -15,11 +15,9 @@ from contracts.events import (
     Allowed,
     ApprovalRequired,
     Approved,
-    ArgumentsAmended,
     ArgumentsMasked,
     EventData,
     ExecutionCompleted,
-    OutcomeSettled,
     Requested,
     VoteCast,
 )
@@ -46,7 +44,7 @@ DEFAULT_MAX_ACK_PENDING = 64
 
 CONSUMED: Mapping[Role, tuple[type[EventData], ...]] = MappingProxyType(
     {
-        Role.MASKING: (Requested, ArgumentsAmended, ExecutionCompleted, OutcomeSettled),
+        Role.MASKING: (Requested, ExecutionCompleted),
         Role.POLICY: (ArgumentsMasked, Approved),
         Role.APPROVAL: (ApprovalRequired, VoteCast),
         Role.EXECUTOR: (Allowed,),

@@ -64,6 +64,13 @@ class Requirement(Contract):
     expires_at: Timestamp
 
 
+class InputProblem(Contract):
+    """Where the arguments break the function's schema, and by which keyword. The caller's own keys are `*`."""
+
+    pointer: str
+    keyword: str
+
+
 class Proof(Contract):
     """Who cast a vote and on what: the issuer's word on the person, and the digest of the event voted on."""
 
@@ -143,6 +150,8 @@ class Denied(_Judged):
     ROLES: ClassVar[frozenset[Role]] = frozenset({Role.POLICY})
 
     code: Code
+    problems: tuple[InputProblem, ...] = ()
+    """What is wrong with the arguments, where that is the reason."""
 
 
 class ApprovalRequired(_Judged):

@@ -19,7 +19,7 @@ from callgate.cedar.schema import CONNECTION
 from callgate.cedar.shapes import Record, input_shape, pointer_token, safe_pointer
 from callgate.cedar.values import NoDecision, cedar_input
 from callgate.errors import ConfigurationError
-from contracts.events import Requirement
+from contracts.events import InputProblem, Requirement
 from contracts.functions import Catalog, Function
 from contracts.identity import Principal
 from contracts.model import JsonValue
@@ -75,14 +75,6 @@ class CallFacts:
     """False where masking could not inspect all of it."""
     session: SessionFacts
     now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class InputProblem:
-    """Where the input breaks its schema and by which keyword. Keys of the caller's own choice are `*`."""
-
-    pointer: str
-    keyword: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +182,8 @@ def _check_input(judged: Judged, arguments: JsonValue) -> None:
             return
         errors = [error for _, error in zip(range(_PROBLEMS_NAMED), judged.validator.iter_errors(arguments))]  # noqa: B905
         problems = tuple(
-            InputProblem(safe_pointer(judged.shape, error.instance_path), error.kind.name) for error in errors
+            InputProblem(pointer=safe_pointer(judged.shape, error.instance_path), keyword=error.kind.name)
+            for error in errors
         )
     except ValueError:  # nested beyond the validator's limit, or no Unicode
         problems = ()
@@ -205,7 +198,7 @@ def _contexts(judged: Judged, facts: CallFacts) -> tuple[str, str]:
             "facts": facts_of(judged.shape, [facts.arguments]),
         }
     except NoDecision as refusal:
-        raise _Denial(refusal.code, problems=(InputProblem(refusal.pointer, refusal.code),)) from None
+        raise _Denial(refusal.code, problems=(InputProblem(pointer=refusal.pointer, keyword=refusal.code),)) from None
     context["findings"] = sorted(facts.findings)
     context["session"] = {
         "calls": facts.session.calls,

@@ -1,0 +1,193 @@
+"""Everything in one process: the embedded broker, the six services, and what development adds. What `up` and `demo` run."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.audit.app import build as build_audit
+from services.ingress.app import build as build_ingress
+
+from callgate import keys
+from callgate.errors import ConfigurationError
+from callgate.host import bind, run_services, serve_http
+from callgate.identity import IssuerSettings
+from callgate.platform import Platform, open_platform
+from callgate.service import Service
+from callgate.settings import Settings
+from cli.dev_issuer import DevIssuer, dev_issuer_app
+from cli.dev_issuer.people import DEMO_PEOPLE
+from cli.embedded import EmbeddedBroker
+from cli.provisioning import provision_deployment
+from contracts.identity import Role
+from services.approval.app import build as build_approval
+from services.executor.app import build as build_executor
+from services.masking.app import build as build_masking
+from services.policy.app import build as build_policy
+
+logger = logging.getLogger("cli.composition")
+
+SERVICES: dict[Role, Callable[[Platform], Awaitable[Service]]] = {
+    # In the order in which they start: who answers before who asks.
+    Role.AUDIT: build_audit,
+    Role.EXECUTOR: build_executor,
+    Role.POLICY: build_policy,
+    Role.MASKING: build_masking,
+    Role.APPROVAL: build_approval,
+    Role.INGRESS: build_ingress,
+}
+
+AUDIENCE = "callgate"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A running deployment."""
+
+    settings: Settings
+    url: str
+    broker_url: str
+    issuer: DevIssuer | None
+    upstream_url: str | None
+    failed: asyncio.Future[BaseException]
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        return tuple(person.sub for person in DEMO_PEOPLE)
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, *, upgrade: bool = False) -> AsyncIterator[Deployment]:
+    """The whole deployment while the context lasts. ConfigurationError or Fatal with what to do."""
+    async with contextlib.AsyncExitStack() as stack:
+        ensure_keys(settings)
+        settings, broker = await _with_broker(settings, stack, upgrade)
+        issuer: DevIssuer | None = None
+        upstream_url: str | None = None
+        if settings.development is not None:
+            settings, issuer = await _with_issuer(settings, stack)
+            settings, upstream_url = await _with_upstream(settings, stack)
+        url, failed = await _with_services(settings, tuple(SERVICES), stack)
+        watch = asyncio.create_task(_watch(broker))
+        stack.callback(watch.cancel)
+        yield Deployment(settings, url, settings.broker.url or "", issuer, upstream_url, failed)
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings, role: Role) -> AsyncIterator[tuple[str, asyncio.Future[BaseException]]]:
+    """One service by itself, against the broker that the settings name."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield await _with_services(settings, (role,), stack)
+
+
+def ensure_keys(settings: Settings) -> None:
+    """Makes the keys of a new embedded deployment; an existing ring is left as it is."""
+    if not (settings.keys_folder / "ring.json").exists():
+        keys.init(settings.keys_folder, settings.deployment)
+
+
+async def _with_broker(
+    settings: Settings, stack: contextlib.AsyncExitStack, upgrade: bool
+) -> tuple[Settings, EmbeddedBroker | None]:
+    if settings.broker.url is not None:
+        return settings, None
+    passwords = {role: keys.read_password(settings.keys_folder, role) for role in Role}
+    broker = EmbeddedBroker(settings.state / "broker", passwords=passwords, port=settings.broker.port, upgrade=upgrade)
+    await stack.enter_async_context(broker)
+    settings = _changed(settings, broker={"url": broker.url})
+    report = await provision_deployment(settings, upgrade=upgrade)
+    if not report.complete:
+        differences = "; ".join(map(str, report.differs))
+        raise ConfigurationError("broker_differs", f"{differences}. To change it, run `callgate up --upgrade`")
+    return settings, broker
+
+
+async def _watch(broker: EmbeddedBroker | None) -> None:
+    """Starts a broker that died again: clients reconnect, and what was acknowledged is on disk."""
+    while broker is not None:
+        code = await broker.watch()
+        logger.error("the embedded broker ended; starting it again", extra={"exit_code": code})
+        await broker.restart()
+
+
+async def _with_issuer(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Settings, DevIssuer | None]:
+    development = settings.development
+    if development is None or development.issuer is None:
+        return settings, None
+    listener = bind(development.issuer)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    issuer = DevIssuer.open(settings.state / "development" / "issuer", issuer_url=url, audience=AUDIENCE)
+    await stack.enter_async_context(serve_http(dev_issuer_app(issuer), listener))
+    accepted = IssuerSettings(issuer=url, audience=AUDIENCE, algorithms=("ES256",))
+    return _changed(settings, identity={"issuers": (*settings.identity.issuers, accepted)}), issuer
+
+
+async def _with_upstream(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Settings, str | None]:
+    development = settings.development
+    if development is None or development.upstream is None or development.upstream_token is None:
+        return settings, None
+    token = _token_file(development.upstream_token)
+    host, _, port = development.upstream.rpartition(":")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "examples.upstream", "--host", host, "--port", port, "--token-file", str(token)),
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+
+    async def end() -> None:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+    stack.push_async_callback(end)
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode()
+    if "http://" not in line:
+        raise ConfigurationError(
+            "upstream_did_not_start", f"the demo upstream cannot listen on {development.upstream}; is the port taken?"
+        )
+    url = "http://" + line.split("http://")[1].split()[0].rstrip("/")
+    connections = {
+        name: c.model_copy(update={"base_url": url}) if _points_at(c.base_url, development.upstream) else c
+        for name, c in settings.connections.items()
+    }
+    return settings.model_copy(update={"connections": connections}), url
+
+
+def _points_at(base_url: str, listen: str) -> bool:
+    """Whether a connection is one of the demo upstream's, whose port may have been taken freely."""
+    return base_url in {f"http://{listen}", f"http://{listen.replace('127.0.0.1', 'localhost')}"}
+
+
+def _token_file(path: Path) -> Path:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+    return path
+
+
+async def _with_services(
+    settings: Settings, roles: tuple[Role, ...], stack: contextlib.AsyncExitStack
+) -> tuple[str, asyncio.Future[BaseException]]:
+    listener = bind(settings.listen)
+    stack.callback(listener.close)
+    if settings.public_url is None:
+        host, port = listener.getsockname()[:2]
+        settings = settings.model_copy(update={"public_url": f"http://{host}:{port}"})
+    # One ring for all: what one service of this process verified, the others need not verify again.
+    ring = keys.load(settings.keys_folder, roles[0]).ring
+    parts = [(await stack.enter_async_context(open_platform(settings, role, ring)), SERVICES[role]) for role in roles]
+    return await stack.enter_async_context(run_services(parts, listener))
+
+
+def _changed(settings: Settings, **sections: dict[str, object]) -> Settings:
+    return settings.model_copy(
+        update={name: getattr(settings, name).model_copy(update=update) for name, update in sections.items()}
+    )

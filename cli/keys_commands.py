@@ -1,0 +1,55 @@
+"""`callgate keys`: the deployment's keys."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from callgate import keys
+from callgate.settings import load
+from cli import output
+from cli.options import DEFAULT_CONFIG, ConfigOption
+from contracts.identity import Role
+
+app = typer.Typer(help="Make, rotate and show the deployment's keys.", no_args_is_help=True)
+
+
+@app.command()
+def init(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Make every key of a new deployment: the root, and each service's signing key, sealing key and NATS password.
+
+    Then move `root/` away from the servers, and give each service `root.pub`, `ring.json` and its own folder only.
+    """
+    settings = load(config)
+    ring = keys.init(settings.keys_folder, settings.deployment)
+    folder = settings.keys_folder
+    output.say(f"{len(ring.keys)} keys for deployment {ring.deployment} in {folder}")
+    output.say(f"next: keep {folder / 'root'} offline, then `callgate provision`")
+
+
+@app.command()
+def rotate(service: Annotated[Role, typer.Argument(help="Whose keys.")], config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Give a service new keys. What the old ones signed goes on verifying; what was sealed to them goes on opening.
+
+    Needs root/root.key. Copy ring.json to every service and the folder to this one, then restart this service.
+    """
+    settings = load(config)
+    ring = keys.rotate(settings.keys_folder, service)
+    output.say(f"ring {ring.serial}: new keys for {service}; restart it, the others follow the ring by themselves")
+
+
+@app.command()
+def show(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole ring as JSON.")] = False,
+) -> None:
+    """Show the verified key ring: which key may sign or read what, and since when. Public parts only."""
+    ring = keys.read_ring(load(config).keys_folder)
+    if as_json:
+        output.say(json.dumps(ring.model_dump(mode="json"), indent=2))
+        return
+    issued = f"{ring.issued_at:%Y-%m-%d %H:%M} UTC"
+    output.say(f"deployment {ring.deployment}, ring {ring.serial} of {issued}, signed by the root")
+    for key in ring.keys:
+        until = f"retired {key.not_after:%Y-%m-%d %H:%M}" if key.not_after else "in force"
+        output.say(f"  {key.id:26} {key.role:12} {key.use:5} since {key.not_before:%Y-%m-%d %H:%M}  {until}")

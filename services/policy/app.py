@@ -1,0 +1,32 @@
+"""Puts policy together. What it does with which event is the table at the end."""
+
+from callgate.platform import Platform
+from callgate.service import Service
+from contracts.identity import Role
+from services.policy.domain import Rules
+from services.policy.handlers import Policy
+from services.policy.sessions import Sessions
+from services.policy.source import PolicySource
+
+
+async def build(platform: Platform) -> Service:
+    settings = platform.settings.policy
+    source = PolicySource(settings.folder, platform.catalog, platform.records, platform.clock, settings.check_every)
+    await source.start()
+    nothing = Rules(None, {})
+    policy = Policy(
+        log=platform.log,
+        sealer=platform.sealer,
+        rules=lambda: source.current or nothing,
+        catalog=platform.catalog,
+        sessions=Sessions(platform.client),
+        clock=platform.clock,
+    )
+    return Service(
+        role=Role.POLICY,
+        events={
+            "arguments_masked": policy.on_arguments_masked,
+            "approved": policy.on_approved,
+        },
+        background=(source.watch,),
+    )

@@ -1,0 +1,123 @@
+"""Policy's shell: step 3 of docs/call-lifecycle.md, on masked arguments and again after approval."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from callgate.delivery import Delivery
+from callgate.errors import Rejected
+from callgate.ids import uuid7
+from callgate.jsontext import JsonTextError, parse
+from callgate.log import Draft, Log
+from callgate.sealing import Place, Sealer
+from contracts.events import Allowed, ApprovalRequired, ArgumentsMasked, Denied, EventData, Recorded
+from contracts.functions import Catalog
+from contracts.lifecycle import Call, tally
+from contracts.model import JsonValue
+from services.policy.domain import (
+    CallFacts,
+    RequirementsMet,
+    Rules,
+    SessionFacts,
+    Verdict,
+    decide,
+    decide_approved,
+)
+from services.policy.sessions import Sessions
+
+logger = logging.getLogger("services.policy")
+
+_UNKNOWN_FUNCTION = "0" * 64
+"""Stands for the digest of a function that nobody declared."""
+
+
+class Policy:
+    """Judges calls by the rules of the moment."""
+
+    def __init__(
+        self,
+        log: Log,
+        sealer: Sealer,
+        rules: Callable[[], Rules],
+        catalog: Catalog,
+        sessions: Sessions,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._log = log
+        self._sealer = sealer
+        self._rules = rules
+        self._catalog = catalog
+        self._sessions = sessions
+        self._clock = clock
+
+    async def on_arguments_masked(self, recorded: Recorded, delivery: Delivery) -> None:
+        """3. The first judgement: allowed, denied, or held back until people approve."""
+        rules = self._rules()
+        facts = await self._facts(recorded, rules)
+        await self._append(decide(rules, facts), facts, recorded, delivery)
+
+    async def on_approved(self, recorded: Recorded, delivery: Delivery) -> None:
+        """3, again: under the policies of this moment, with the votes that the chain proves."""
+        call = (await self._log.read(recorded.ref)).call
+        masked = call.last_recorded(ArgumentsMasked)
+        if call.head is None or call.head.digest != recorded.digest or masked is None:
+            return  # answered already, or no part of the chain
+        rules = self._rules()
+        facts = await self._facts(masked, rules)
+        await self._append(decide_approved(rules, facts, _met_by(call)), facts, recorded, delivery)
+
+    async def _facts(self, recorded: Recorded, rules: Rules) -> CallFacts:
+        masked = recorded.data
+        assert isinstance(masked, ArgumentsMasked)  # noqa: S101
+        arguments, view, inspectable = await self._open(recorded, masked)
+        wanted = rules.policies is not None and rules.policies.mentions_session
+        return CallFacts(
+            function=self._catalog.get(masked.function),
+            principal=masked.principal,
+            arguments=arguments,
+            view=view,
+            findings=frozenset(finding.entity for finding in masked.findings),
+            inspectable=inspectable,
+            session=await self._sessions.before(recorded.ref) if wanted else SessionFacts(),
+            now=self._clock(),
+        )
+
+    async def _open(self, recorded: Recorded, masked: ArgumentsMasked) -> tuple[JsonValue, JsonValue, bool]:
+        """Raw arguments, their view, and whether masking could inspect all of it."""
+        if masked.arguments is None or masked.view is None or masked.uninspectable:
+            return None, None, False
+        event_id = recorded.event.event_id
+        try:
+            raw, view = await asyncio.gather(
+                self._sealer.open(masked.arguments, Place(recorded.ref, event_id, "arguments"), "raw"),
+                self._sealer.open(masked.view, Place(recorded.ref, event_id, "view"), "view"),
+            )
+            return parse(raw, numbers="exact"), parse(view), True
+        except (Rejected, JsonTextError) as error:
+            logger.warning("arguments do not open", extra={"call": str(recorded.ref), "code": error.code})
+            return None, None, False
+
+    async def _append(self, verdict: Verdict, facts: CallFacts, answers: Recorded, delivery: Delivery) -> None:
+        digest = self._catalog.digest_of(facts.function.name) if facts.function else _UNKNOWN_FUNCTION
+        draft = Draft(uuid7(), facts.now, event_of(verdict, digest))
+        await self._log.append(draft, answers, traceparent=delivery.traceparent)
+
+
+def event_of(verdict: Verdict, function_digest: str) -> EventData:
+    """The event that records a verdict."""
+    judged = {
+        "policy_set": verdict.policy_set,
+        "policies": verdict.policies,
+        "facts": dict(verdict.facts),
+        "function_digest": function_digest,
+    }
+    if verdict.outcome == "allowed":
+        return Allowed.model_validate(judged)
+    if verdict.outcome == "approval_required":
+        return ApprovalRequired.model_validate({**judged, "requirements": verdict.requirements})
+    return Denied.model_validate({**judged, "code": verdict.code, "problems": verdict.problems})
+
+
+def _met_by(call: Call) -> RequirementsMet:
+    return lambda requirements: tally(requirements, call.votes, call.requested.principal).met

@@ -1,0 +1,132 @@
+"""The policies folder: read, validated as a whole, published to CONTROL, and followed without a gap.
+
+A set comes into force only once it is valid and stands on CONTROL; until then the one before it stays in force.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from callgate.cedar.policies import InvalidPolicies, PolicySet
+from callgate.cedar.schema import cedar_schema
+from callgate.errors import BrokerAway, ConfigurationError, LostRace
+from callgate.keyring import BadSignature
+from callgate.records import Records
+from contracts.functions import Catalog
+from contracts.records import ConnectionRegistered, PolicySetPublished, RecordData
+from contracts.subjects import CONTROL, POLICY_SET_SUBJECT, connection_subject
+from services.policy.domain import Rules, prepare
+
+logger = logging.getLogger("services.policy")
+
+_PUBLISH_TRIES = 5
+
+
+def read_files(folder: Path) -> dict[str, str]:
+    """File name → text of every *.cedar in the folder. ConfigurationError where it cannot be read or holds none."""
+    try:
+        files = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.cedar"))}
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError("policies_unreadable", f"{folder} holds a *.cedar that cannot be read") from None
+    if not files:
+        raise ConfigurationError("no_policies", f"no *.cedar in {folder}; without a policy every call is denied")
+    return files
+
+
+def load_rules(files: dict[str, str], catalog: Catalog) -> Rules:
+    """The rules of valid policies. InvalidPolicies lists every problem with file and line."""
+    policies = PolicySet.load(files, cedar_schema(catalog))
+    problems = policies.validate()
+    if problems:
+        raise InvalidPolicies(problems)
+    return prepare(catalog, policies)
+
+
+class PolicySource:
+    """Keeps the rules in force in `current`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        catalog: Catalog,
+        records: Records,
+        clock: Callable[[], datetime],
+        check_every: float,
+    ) -> None:
+        self._folder = folder
+        self._catalog = catalog
+        self._records = records
+        self._clock = clock
+        self._check_every = check_every
+        self._seen: dict[str, str] = {}
+        self._complaint = ""
+        self.current: Rules | None = None
+
+    async def start(self) -> None:
+        """Loads and publishes. ConfigurationError where the policies are invalid: without rules it helps nobody."""
+        files = read_files(self._folder)
+        rules = load_rules(files, self._catalog)
+        await self._publish(rules, files)
+        for name, connection in self._catalog.connections.items():
+            functions = {f"{name}.{f}": self._catalog.digest_of(f"{name}.{f}") for f in connection.functions}
+            registered = ConnectionRegistered(connection=name, functions=functions)
+            await self._publish_changed(connection_subject(name), registered)
+        self._seen, self.current = files, rules
+
+    async def watch(self) -> None:
+        """Looks for changed files, until cancelled."""
+        while True:
+            await asyncio.sleep(self._check_every)
+            try:
+                await self._look()
+            except BrokerAway:
+                logger.warning("changed policies wait for the broker")
+
+    async def _look(self) -> None:
+        try:
+            files = await asyncio.to_thread(read_files, self._folder)
+        except ConfigurationError as error:
+            self._complain(error)
+            return
+        if files == self._seen:
+            return
+        try:
+            rules = load_rules(files, self._catalog)
+        except ConfigurationError as error:
+            self._complain(error)
+            self._seen = files  # said once, not every second
+            return
+        await self._publish(rules, files)
+        self._seen, self._complaint, self.current = files, "", rules
+        logger.info("policies reloaded", extra={"policy_set": rules.policies.digest if rules.policies else None})
+
+    def _complain(self, error: ConfigurationError) -> None:
+        if error.detail != self._complaint:
+            self._complaint = error.detail
+            logger.error("changed policies are refused, the ones before stay in force: %s", error.detail)
+
+    async def _publish(self, rules: Rules, files: dict[str, str]) -> None:
+        assert rules.policies is not None  # noqa: S101
+        await self._publish_changed(
+            POLICY_SET_SUBJECT, PolicySetPublished(policy_set=rules.policies.digest, files=files)
+        )
+
+    async def _publish_changed(self, subject: str, data: RecordData) -> None:
+        """Publishes unless the last record there says the same; replicas settle who by the expected sequence."""
+        for _ in range(_PUBLISH_TRIES):
+            try:
+                standing = await self._records.last(CONTROL, subject)
+            except BadSignature as bad:
+                logger.error("an alien record stands on CONTROL", extra={"subject": subject, "code": bad.code})
+                await self._records.publish(subject, data, self._clock())
+                return
+            if standing is not None and standing.data == data:
+                return
+            try:
+                await self._records.publish(subject, data, self._clock(), standing.sequence if standing else 0)
+            except LostRace:
+                continue
+            return
+        raise BrokerAway("CONTROL changes faster than it can be read")
