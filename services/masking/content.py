@@ -1,0 +1,85 @@
+"""`mask_bytes`: an upstream's response body in, what may be shown of it out."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from callgate.jsontext import JsonTextError, dump, parse
+from contracts.events import Finding
+from services.masking.domain import LIMITS, UNINSPECTABLE, Limits, mask
+from services.masking.hints import NO_HINTS, Hints
+
+_CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii", "iso-8859-1": "latin-1"}
+"""Encodings that give every character back as the same bytes, and hold a placeholder's ASCII as ASCII."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedBytes:
+    """`data` is the masked body under the same content type. Where `withheld`, it is empty, and `uninspectable` holds
+    one code: `content_type_missing`, `content_type_unknown`, `charset_unknown`, `undecodable`, `malformed_json`, or
+    one of `mask`. JSON is written anew, compact, each number as it came; other text changes in the found spans only.
+    """
+
+    data: bytes = field(repr=False)
+    findings: tuple[Finding, ...] = ()
+    uninspectable: tuple[str, ...] = ()
+    withheld: bool = False
+
+
+def mask_bytes(
+    data: bytes,
+    content_type: str | None,
+    hints: Hints = NO_HINTS,
+    *,
+    limits: Limits = LIMITS,
+) -> MaskedBytes:
+    """Masks a body by its content type (the header's value): JSON leaf by leaf, text/* as one text. Never raises."""
+    if not data:
+        return MaskedBytes(b"")
+    if not content_type:
+        return _withheld("content_type_missing")
+    media_type, charset = _content_type(content_type)
+    if media_type in ("application/json", "text/json") or media_type.endswith("+json"):
+        return _json(data, hints, limits)
+    if not media_type.startswith("text/"):
+        return _withheld("content_type_unknown")
+    encoding = _CHARSETS.get(charset or "utf-8")
+    if encoding is None:
+        return _withheld("charset_unknown")
+    return _text(data, encoding, hints, limits)
+
+
+def _json(data: bytes, hints: Hints, limits: Limits) -> MaskedBytes:
+    try:
+        document = parse(data, max_depth=limits.depth, numbers="lossless")
+        masked = mask(document, hints, limits=limits)
+        return MaskedBytes(dump(masked.view), masked.findings, masked.uninspectable)
+    except JsonTextError as error:
+        code = error.code
+    return _withheld({"too_deep": "too_deep", "not_utf8": "undecodable"}.get(code, "malformed_json"))
+
+
+def _text(data: bytes, encoding: str, hints: Hints, limits: Limits) -> MaskedBytes:
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return _withheld("undecodable")
+    if "\0" in text:  # declared as text, but none
+        return _withheld("undecodable")
+    masked = mask(text, hints, limits=limits)
+    if masked.uninspectable or not isinstance(masked.view, str) or masked.view == UNINSPECTABLE:
+        return _withheld((*masked.uninspectable, "undecodable")[0])
+    return MaskedBytes(masked.view.encode(encoding), masked.findings)
+
+
+def _content_type(header: str) -> tuple[str, str | None]:
+    """`text/plain; charset="UTF-8"` → (`text/plain`, `utf-8`)."""
+    media_type, *parameters = header.lower().split(";")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset":
+            return media_type.strip(), value.strip().strip('"')
+    return media_type.strip(), None
+
+
+def _withheld(code: str) -> MaskedBytes:
+    return MaskedBytes(b"", uninspectable=(code,), withheld=True)

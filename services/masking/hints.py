@@ -1,0 +1,158 @@
+"""What the operator says about a function's arguments: `x-callgate-mask` in its JSON Schema.
+
+At a property it names an entity (the whole leaf is masked as that) or `never` (the leaf is not inspected). An
+annotation of an object or array holds for all that is below, until a deeper one says otherwise. Where several
+schemas apply to one place (allOf, anyOf, oneOf, a `$ref` with siblings), an entity outweighs `never`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+NEVER = "never"
+ANNOTATION = "x-callgate-mask"
+
+_ENTITY = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_IN_PLACE = ("allOf", "anyOf", "oneOf")
+_CONDITIONAL = ("if", "then", "else")
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    """One schema with all that applies to the same value through references and combinations."""
+
+    mask: str | None = None
+    properties: dict[str, "_Node"] = field(default_factory=dict)
+    patterns: list[tuple[re.Pattern[str], "_Node"]] = field(default_factory=list)
+    other_properties: "_Node | None" = None
+    first_items: list["_Node"] = field(default_factory=list)
+    items: "_Node | None" = None
+    same_value: list["_Node"] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """The annotations that apply to one value: `mask` for itself, `property` and `item` for what is below it."""
+
+    mask: str | None = None
+    """An entity's name, `never`, or None where nothing is said."""
+    _nodes: tuple[_Node, ...] = ()
+
+    @classmethod
+    def _of(cls, nodes: list[_Node], inherited: str | None) -> Self:
+        applying = list(_closure(nodes))
+        said = sorted({node.mask for node in applying if node.mask is not None} - {NEVER})
+        if not said and any(node.mask == NEVER for node in applying):
+            said = [NEVER]
+        return cls(said[0] if said else inherited, tuple(applying))
+
+    def property(self, key: str) -> "Hints":
+        if not self._nodes:
+            return self
+        found: list[_Node] = []
+        for node in self._nodes:
+            matching = [node.properties[key]] if key in node.properties else []
+            matching += [child for pattern, child in node.patterns if pattern.search(key)]
+            if not matching and node.other_properties is not None:
+                matching = [node.other_properties]
+            found += matching
+        return Hints._of(found, self.mask)
+
+    def item(self, index: int) -> "Hints":
+        if not self._nodes:
+            return self
+        found: list[_Node] = []
+        for node in self._nodes:
+            if index < len(node.first_items):
+                found.append(node.first_items[index])
+            elif node.items is not None:
+                found.append(node.items)
+        return Hints._of(found, self.mask)
+
+
+NO_HINTS = Hints()
+
+
+def hints_of(schema: Mapping[str, Any]) -> Hints:
+    """The hints in a JSON Schema (2020-12; references within the document only, cycles allowed).
+
+    Raises ValueError, which names the place, for an annotation that is neither an entity's name (capitals, digits,
+    underscores) nor `never`, and for a reference that leads nowhere: a hint that is not understood is not ignored.
+    """
+    builder = _Builder(schema)
+    root = builder.node(schema, "#")
+    return Hints._of([root], None) if builder.annotated else NO_HINTS
+
+
+def _closure(nodes: list[_Node]) -> Iterator[_Node]:
+    seen: set[int] = set()
+    waiting = list(reversed(nodes))
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            waiting.extend(reversed(node.same_value))
+
+
+class _Builder:
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self.root = root
+        self.annotated = False
+        self.nodes: dict[int, _Node] = {}
+
+    def node(self, schema: Any, at: str) -> _Node:
+        if not isinstance(schema, Mapping):  # true, false: they say nothing
+            return _Node()
+        if id(schema) in self.nodes:
+            return self.nodes[id(schema)]
+        node = self.nodes[id(schema)] = _Node(mask=self._annotation(schema, at))
+        for key in (*_IN_PLACE, *_CONDITIONAL):
+            branches = schema.get(key, [])
+            for index, branch in enumerate(branches if key in _IN_PLACE else [branches]):
+                node.same_value.append(self.node(branch, f"{at}/{key}/{index}"))
+        if isinstance(reference := schema.get("$ref"), str):
+            node.same_value.append(self.node(self._resolve(reference, at), reference))
+        for key, child in schema.get("properties", {}).items():
+            node.properties[key] = self.node(child, f"{at}/properties/{key}")
+        for pattern, child in schema.get("patternProperties", {}).items():
+            node.patterns.append((_compiled(pattern, at), self.node(child, f"{at}/patternProperties")))
+        if "additionalProperties" in schema:
+            node.other_properties = self.node(schema["additionalProperties"], f"{at}/additionalProperties")
+        for index, child in enumerate(schema.get("prefixItems", [])):
+            node.first_items.append(self.node(child, f"{at}/prefixItems/{index}"))
+        if "items" in schema:
+            node.items = self.node(schema["items"], f"{at}/items")
+        return node
+
+    def _annotation(self, schema: Mapping[str, Any], at: str) -> str | None:
+        said = schema.get(ANNOTATION)
+        if said is None:
+            return None
+        if not isinstance(said, str) or (said != NEVER and not _ENTITY.fullmatch(said)):
+            raise ValueError(f'{at}: {ANNOTATION} must be an entity such as "PERSON", or "{NEVER}"')
+        self.annotated = True
+        return said
+
+    def _resolve(self, reference: str, at: str) -> Any:
+        target: Any = self.root
+        for raw in reference.removeprefix("#").split("/")[1:]:
+            step = raw.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, list) and step.isdecimal() and int(step) < len(target):
+                target = target[int(step)]
+            elif isinstance(target, Mapping) and step in target:
+                target = target[step]
+            else:
+                raise ValueError(f"{at}: $ref leads nowhere")
+        if not reference.startswith("#") or (reference != "#" and not reference.startswith("#/")):
+            raise ValueError(f"{at}: only references within the schema (#/…) are followed")
+        return target
+
+
+def _compiled(pattern: str, at: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error:
+        pass
+    raise ValueError(f"{at}/patternProperties: a pattern that cannot be compiled")

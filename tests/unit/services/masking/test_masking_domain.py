@@ -1,0 +1,212 @@
+"""`mask`: only what was found changes, all that was found does, and what cannot be inspected is withheld."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callgate.jsontext import RawNumber, dump, parse
+from services.masking.detectors import DETECTORS
+from services.masking.domain import UNINSPECTABLE, Limits, Masked, decimal_text, mask
+from services.masking.leaf import Detectors, Hit, Leaf
+
+SECRETS = [
+    "4111 1111 1111 1111",
+    "378282246310005",
+    "078-05-1120",
+    "jane.roe@example.com",
+    "+1 415 555 2671",
+    "(415) 555-0132",
+    "GB29 NWBK 6016 1331 9268 19",
+    "AKIAIOSFODNN7EXAMPLE",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+    "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----",
+    "5362287260",
+    "phone ",
+    "ssn ",
+    "[EMAIL]",
+    "@",
+    "Bearer ",
+]
+PIECE = st.sampled_from(SECRETS) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+TEXT = st.lists(PIECE, max_size=6).map("".join) | st.text("0123456789 -.()+@aeyJ[]", max_size=60)
+KEY = st.sampled_from(["phone", "ssn", "card_number", "order_id", "note"]) | TEXT
+DOCUMENT = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEY, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}/{key.replace('~', '~0').replace('/', '~1')}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{path}/{index}")
+    else:
+        yield path, value
+
+
+def text_of(value: Any) -> str:
+    return value if isinstance(value, str) else decimal_text(value)
+
+
+@given(DOCUMENT)
+def test_only_what_was_found_changes(document: Any) -> None:
+    masked = mask(document)
+    assert not masked.uninspectable
+    before, after = list(leaves(document)), list(leaves(masked.view))
+    assert len(before) == len(after)
+    found: dict[str, list[Any]] = {}
+    for finding in masked.findings:
+        found.setdefault(finding.path, []).append(finding)
+    for (_, old), (path, new) in zip(before, after, strict=True):
+        if type(old) is type(new) and old == new:
+            continue
+        old_text = text_of(old)
+        replaced, position = "", 0
+        for finding in [one for one in found[path] if one.end <= len(old_text)]:
+            if finding.start < position:
+                break  # what follows belongs to the key
+            replaced += old_text[position : finding.start] + f"[{finding.entity}]"
+            position = finding.end
+        # Findings of the key come first and share the path; without one, the leaf must be rebuilt exactly.
+        if not any(f"[{one.entity}]" in path.rpartition("/")[2] for one in found[path]):
+            assert new == replaced + old_text[position:]
+        assert isinstance(new, str)
+
+
+@given(DOCUMENT)
+def test_masking_its_own_output_finds_nothing_more(document: Any) -> None:
+    once = mask(document)
+    again = mask(once.view)
+    assert again.view == once.view
+    assert again.findings == ()
+
+
+@given(TEXT)
+def test_spans_point_at_what_was_replaced(text: str) -> None:
+    masked = mask(text)
+    rebuilt, position = "", 0
+    for finding in masked.findings:
+        assert position <= finding.start < finding.end <= len(text)
+        rebuilt += text[position : finding.start] + f"[{finding.entity}]"
+        position = finding.end
+    assert masked.view == rebuilt + text[position:]
+
+
+@given(
+    st.sampled_from(SECRETS[:10]),
+    st.sampled_from([("", ""), ("see ", ", thanks"), ("'", "'"), ("\n", "\n"), ("=", ";"), ("日本 ", " 語")]),
+    st.sampled_from(["leaf", "key", "list", "both"]),
+)
+def test_no_found_value_is_left_anywhere(secret: str, around: tuple[str, str], place: str) -> None:
+    text = secret.join(around)
+    document = {
+        "leaf": {"a": {"b": text}},
+        "key": {"a": {text: {"deep": secret}}},
+        "list": [1, [text, secret]],
+        "both": {text: secret, f"{text} ": secret},
+    }[place]
+    masked = mask(document)
+    assert masked.findings
+    assert not masked.uninspectable
+    for written in (json.dumps(masked.view, ensure_ascii=False), repr(masked), repr(masked.findings)):
+        assert json.dumps(secret, ensure_ascii=False)[1:-1] not in written
+    assert "[" not in repr(masked).partition("findings")[0]
+
+
+def test_keys_are_masked_in_the_view_and_in_every_path() -> None:
+    document = {"a@b.io": {"x": "c@d.io"}, "e@f.io": 1, "[EMAIL]": 2, "plain/key~": "g@h.io"}
+    masked = mask(document)
+    assert masked.view == {
+        "[EMAIL]#2": {"x": "[EMAIL]"},
+        "[EMAIL]#3": 1,
+        "[EMAIL]": 2,
+        "plain/key~": "[EMAIL]",
+    }
+    assert [one.path for one in masked.findings] == ["/[EMAIL]#2", "/[EMAIL]#2/x", "/[EMAIL]#3", "/plain~1key~0"]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [4111111111111111, 4.111111111111111e15, -4111111111111111, RawNumber("4111111111111111.00"),
+     RawNumber("4.111111111111111E+15"), RawNumber("41111111111111110e-1")],
+)  # fmt: skip
+def test_numbers_are_read_as_decimal_text(number: Any) -> None:
+    masked = mask({"n": number, "m": [number]})
+    assert [one.entity for one in masked.findings] == ["CREDIT_CARD"] * 2
+    assert masked.view["n"] in ("[CREDIT_CARD]", "-[CREDIT_CARD]")
+    start = masked.findings[0].start
+    assert decimal_text(number)[start : masked.findings[0].end] == "4111111111111111"
+
+
+def test_numbers_in_which_nothing_is_found_stay_what_they_are() -> None:
+    text = b'{"a":1.10,"b":1e400,"c":-0,"d":123456789012345678901,"e":12.5,"f":true,"g":null}'
+    assert dump(mask(parse(text, numbers="lossless")).view) == text
+
+
+def _deep(levels: int) -> Any:
+    value: Any = "a@b.io"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def _raises(_: Leaf) -> list[Hit]:
+    raise ValueError("4111 1111 1111 1111")
+
+
+def _everything(_: str) -> bool:
+    return True
+
+
+BROKEN = Detectors(_everything, (*DETECTORS.find, _raises))
+
+
+@pytest.mark.parametrize(
+    ("document", "limits", "detectors", "code"),
+    [
+        (_deep(65), Limits(), DETECTORS, "too_deep"),
+        (_deep(100_000), Limits(), DETECTORS, "too_deep"),
+        (["x" * 101, "ok"], Limits(leaf=100), DETECTORS, "too_large"),
+        (["x" * 101, "ok"], Limits(steps=100), DETECTORS, "out_of_steps"),
+        (["a@b.io " * 4, "ok"], Limits(findings=3), DETECTORS, "too_many_findings"),
+        (["4111 1111 1111 1111", "ok"], Limits(), BROKEN, "detector_failed"),
+        ([object(), "ok"], Limits(), DETECTORS, "not_json"),
+        ([{1: 2}, "ok"], Limits(), DETECTORS, "not_json"),
+        ([10**2000, "ok"], Limits(), DETECTORS, "too_large"),
+        ([RawNumber("1" * 500), "ok"], Limits(), DETECTORS, "too_large"),
+        ([{"x" * 101: 1}, "ok"], Limits(leaf=100), DETECTORS, "too_large"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_inspected_is_replaced_whole(
+    document: Any, limits: Limits, detectors: Detectors, code: str
+) -> None:
+    masked = mask(document, limits=limits, detectors=detectors)
+    assert masked.uninspectable == (code,)
+    assert masked.findings == ()
+    view = masked.view
+    while isinstance(view, list):
+        view = view[0]
+    assert view in (UNINSPECTABLE, {UNINSPECTABLE: 1})
+    if isinstance(document[-1], str):
+        assert masked.view[-1] == "ok"
+
+
+def test_a_detectors_error_does_not_escape() -> None:
+    assert "4111" not in repr(mask({"4111 1111 1111 1111": "4111 1111 1111 1111"}, detectors=BROKEN))
+
+
+def test_hostile_repetition_stays_within_its_steps() -> None:
+    limits = Limits(steps=2_000_000)
+    for piece in ("a@", "@a", "1 ", "4111-", "sk-", "eyJ", "eyJaaaaaaaaa.", "Bearer ", "+1", "DE89 ", "((", "a.a@a."):
+        masked = mask(piece * (100_000 // len(piece)), limits=limits)
+        assert isinstance(masked, Masked)
+        assert set(masked.uninspectable) <= {"out_of_steps", "too_many_findings"}
