@@ -3,18 +3,17 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import uvloop
 
 from callgate.errors import CallgateError
 from callgate.settings import Settings, load
 from callgate.telemetry import configure_logging
 from cli import output
 from cli.options import DEFAULT_CONFIG, ConfigOption
+from cli.running import run
 from contracts.identity import Role
 
 app = typer.Typer(
@@ -35,14 +34,6 @@ def main() -> None:
     except CallgateError as error:
         output.error(error.detail or error.code)
         sys.exit(2)
-
-
-def run(work: Coroutine[Any, Any, int]) -> None:
-    """Runs a command's coroutine on uvloop and exits with what it returns."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(work)
-    if code:
-        raise typer.Exit(code)
 
 
 async def until_signalled(failed: asyncio.Future[BaseException]) -> int:
@@ -85,26 +76,27 @@ async def _up(settings: Settings, upgrade: bool) -> int:
 
 @app.command()
 def serve(
-    service: Annotated[Role, typer.Argument(help="Which service.")],
+    services: Annotated[list[Role], typer.Argument(help="Which service; several share one process and one address.")],
     config: ConfigOption = DEFAULT_CONFIG,
     listen: Annotated[str | None, typer.Option(help="host:port of its HTTP; overrides `listen`.")] = None,
 ) -> None:
-    """Run one service by itself against the broker of `broker.url`, which must be provisioned."""
+    """Run one service by itself (or several) against the broker of `broker.url`, which must be provisioned."""
     settings = load(config)
     if listen:
         settings = settings.model_copy(update={"listen": listen})
-    configure_logging(service, settings.telemetry.level, settings.telemetry.style)
-    run(_serve(settings, service))
+    configure_logging(services[0], settings.telemetry.level, settings.telemetry.style)
+    run(_serve(settings, tuple(dict.fromkeys(services))))
 
 
-async def _serve(settings: Settings, service: Role) -> int:
+async def _serve(settings: Settings, services: tuple[Role, ...]) -> int:
     from cli.composition import SERVICES, serving  # noqa: PLC0415
 
-    if service not in SERVICES:
-        output.error(f"{service} is no service that runs; choose one of {', '.join(SERVICES)}")
+    unknown = [service for service in services if service not in SERVICES]
+    if unknown:
+        output.error(f"{unknown[0]} is no service that runs; choose of {', '.join(SERVICES)}")
         return 2
-    async with serving(settings, service) as (url, failed):
-        output.say(f"{service} ready, HTTP at {url}")
+    async with serving(settings, services) as (url, failed):
+        output.say(f"{', '.join(services)} ready, HTTP at {url}")
         return await until_signalled(failed)
 
 

@@ -8,6 +8,7 @@ import typer
 
 def say(text: str = "") -> None:
     typer.echo(text)
+    sys.stdout.flush()  # whoever started us may wait for this line
 
 
 def error(text: str) -> None:
@@ -20,3 +21,8 @@ def styled(text: str, colour: str, *, bold: bool = False) -> str:
     if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
         return text
     return typer.style(text, fg=colour, bold=bold)
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere, on one line: what could move the cursor or turn the line around is shown as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

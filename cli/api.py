@@ -1,0 +1,108 @@
+"""Callgate's public HTTP API as commands use it: JSON in and out, and every failure as one line of advice."""
+
+import json
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from callgate.errors import CallgateError
+from cli.output import printable
+
+_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5)
+_LIMIT = 64 * 1024 * 1024
+_ADVICE = {
+    401: "give a valid token with --token, --token-file or CALLGATE_TOKEN",
+    403: "ask somebody whom the policies name",
+    404: "`callgate approvals` lists the calls that wait for you",
+    429: "try again in a moment",
+    503: "try again in a moment",
+}
+
+
+class Refused(CallgateError):
+    """Callgate answered with a problem document; `detail` ends with what to do next."""
+
+    def __init__(self, status: int, code: str, detail: str, retry_after: float | None) -> None:
+        advice = _ADVICE.get(status)
+        super().__init__(code, f"{detail.rstrip('.') or code} ({code}){f'; {advice}' if advice else ''}")
+        self.status = status
+        self.retry_after = retry_after
+        """Seconds, where Callgate named them."""
+
+
+class Away(CallgateError):
+    """No Callgate answers there."""
+
+
+class Api:
+    """`async with Api(url, token) as api: await api.get("/v1/approvals")`. Raises Refused, or Away."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=_TIMEOUT, headers=self._headers)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Any:
+        return await self._request("GET", path, params=dict(parameters or {}))
+
+    async def post(self, path: str, body: Any) -> Any:
+        return await self._request("POST", path, json=body)
+
+    async def _request(self, method: str, path: str, **more: Any) -> Any:
+        if self._session is None:
+            raise RuntimeError("use it as `async with Api(…)`")
+        try:
+            # A redirect is not followed: the token is for this address alone.
+            async with self._session.request(method, self._url + path, allow_redirects=False, **more) as response:
+                document = _document(await _read(response))
+                if response.status < 300:
+                    if document is None:
+                        raise Away("not_callgate", f"{self._url} does not answer like Callgate; check --url")
+                    return document
+                raise _refused(response, document)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            # These texts may quote the request; the address says enough.
+            raise Away(
+                "unreachable", f"no Callgate answers at {self._url}; does `callgate up` run? Name another with --url"
+            ) from None
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(64 * 1024):
+        body += chunk
+        if len(body) > _LIMIT:
+            raise Away("too_large", "the answer is too large to be Callgate's; check --url")
+    return bytes(body)
+
+
+def _document(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _refused(response: aiohttp.ClientResponse, document: Any) -> CallgateError:
+    if not isinstance(document, dict) or not isinstance(document.get("code"), str):
+        return Away(
+            "not_callgate", f"{response.url.origin()} answers {response.status}, not like Callgate; check --url"
+        )
+    after = response.headers.get("Retry-After", "")
+    detail = printable(str(document.get("detail") or ""))
+    state = document.get("state")
+    if isinstance(state, str):
+        detail = f"{detail.rstrip('.')}; it is {printable(state)} now"
+    return Refused(response.status, printable(document["code"]), detail, float(after) if after.isdecimal() else None)

@@ -1,0 +1,235 @@
+"""The reviewers' commands against a small stand-in for the API that speaks real HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import typer
+from aiohttp import web
+from typer.testing import CliRunner, Result
+
+from callgate.errors import CallgateError, ConfigurationError
+from cli import reviewers
+
+CALL = "1-0.s_" + "a" * 32 + ".01990000-0000-7000-8000-000000000001"
+DIGEST = "d1" * 32
+
+
+def item(**changed: Any) -> dict[str, Any]:
+    expires = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
+    return {
+        "id": CALL,
+        "state": "approval_required",
+        "function": "deploys.start",
+        "requester": "support-bot",
+        "on_behalf_of": None,
+        "arguments": {"service": "web"},
+        "findings": [],
+        "policies": ["production-deployments-need-sre"],
+        "requirements": [need(1)],
+        "asked_at": expires,
+        "expires_at": expires,
+        "digest": DIGEST,
+        "your_vote": None,
+    } | changed
+
+
+def need(missing: int) -> dict[str, Any]:
+    return {"policies": ["production-deployments-need-sre"], "approvers": ["sre"], "quorum": 1, "missing": missing}
+
+
+def problem(status: int, code: str, detail: str, **extra: Any) -> web.Response:
+    return web.json_response({"code": code, "detail": detail, "status": status, **extra}, status=status)
+
+
+@dataclass
+class StandIn:
+    """Answers as services/approval does; `answers` holds what the next requests get instead."""
+
+    url: str = ""
+    items: list[dict[str, Any]] = field(default_factory=lambda: [item()])
+    answers: list[web.Response] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
+    ballots: list[dict[str, Any]] = field(default_factory=list)
+    asked: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.tokens.append(request.headers.get("Authorization"))
+        self.asked.release()
+        if self.answers:
+            return self.answers.pop(0)
+        if request.method == "POST":
+            self.ballots.append(await request.json())
+            assert request.path == f"/v1/approvals/{CALL}/votes"
+            return web.json_response({"id": CALL, "state": "approved", "votes": [], "requirements": [need(0)]})
+        if request.path == "/v1/approvals":
+            first = int(request.query.get("after", "0"))
+            following = str(first + 1) if first + 1 < len(self.items) else None
+            return web.json_response({"approvals": self.items[first : first + 1], "next": following})
+        assert request.path == f"/v1/approvals/{CALL}"
+        return web.json_response(self.items[0] | {"votes": []})
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[StandIn]:
+    stand_in = StandIn()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", stand_in.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    stand_in.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield stand_in
+    await runner.cleanup()
+
+
+async def invoke(*words: str, token: str = "rosas-token") -> Result:
+    app = typer.Typer()
+    reviewers.register(app)
+    environment = {"CALLGATE_TOKEN": token, "CALLGATE_URL": "", "NO_COLOR": "1"}
+    return await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+
+
+async def test_lists_every_page(api: StandIn) -> None:
+    api.items = [item(), item(function="crm.export_customers", on_behalf_of="kim")]
+    result = await invoke("approvals", "--url", api.url)
+    assert result.exit_code == 0
+    assert api.tokens == ["Bearer rosas-token"] * 2
+    assert CALL in result.stdout
+    assert 'deploys.start  asked by support-bot  expires in 29 min\n  {"service": "web"}' in result.stdout
+    assert "crm.export_customers  asked by support-bot for kim" in result.stdout
+    assert "needs 1 more of 1 from sre (production-deployments-need-sre)" in result.stdout
+    assert "2 waiting" in result.stdout
+
+
+async def test_says_when_nothing_waits(api: StandIn) -> None:
+    api.items = []
+    result = await invoke("approvals", "--url", api.url)
+    assert (result.exit_code, result.stdout) == (0, "nothing waits for you\n")
+
+
+async def test_gives_json_whole(api: StandIn) -> None:
+    api.items = [item(arguments={"text": "x" * 5000})]
+    result = await invoke("approvals", "--json", "--url", api.url)
+    assert json.loads(result.stdout)["approvals"] == api.items
+
+
+async def test_arguments_cannot_steer_the_terminal(api: StandIn) -> None:
+    api.items = [item(arguments={"\x1b[2J": "\u202e\x9b31m\r\nforged"}, requester="bot\x1b]0;x\x07")]
+    result = await invoke("approvals", "--url", api.url)
+    assert result.exit_code == 0
+    assert all(character.isprintable() or character == "\n" for character in result.stdout)
+    assert "\nforged" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "decision", "reason", "said"),
+    [
+        (("approve", CALL), "approve", None, "approved: the call is approved"),
+        (("approve", CALL, "--reason", "planned"), "approve", "planned", "approved: the call is approved"),
+        (("reject", CALL, "--reason", "too many"), "reject", "too many", "rejected: the call is approved"),
+    ],
+)
+async def test_votes_on_what_it_shows(
+    api: StandIn, words: tuple[str, ...], decision: str, reason: str | None, said: str
+) -> None:
+    result = await invoke(*words, "--url", api.url)
+    assert result.exit_code == 0
+    assert api.ballots == [{"decision": decision, "reason": reason, "digest": DIGEST}]
+    assert '{"service": "web"}' in result.stdout
+    assert said in result.stdout
+
+
+async def test_does_not_vote_on_a_call_that_changed(api: StandIn) -> None:
+    result = await invoke("approve", CALL, "--digest", "0" * 16, "--url", api.url)
+    assert result.exit_code == 1
+    assert "has changed" in result.stderr
+    assert not api.ballots
+    assert (await invoke("approve", CALL, "--digest", DIGEST[:16], "--url", api.url)).exit_code == 0
+
+
+async def test_a_rejection_needs_a_reason(api: StandIn) -> None:
+    result = await invoke("reject", CALL, "--url", api.url)
+    assert result.exit_code == 2
+    assert not api.ballots
+
+
+async def test_a_refusal_is_one_line_with_what_to_do_next(api: StandIn) -> None:
+    api.answers = [problem(401, "expired", "The token has expired.")]
+    result = await invoke("approvals", "--url", api.url)
+    assert result.exit_code == 1
+    advice = "give a valid token with --token, --token-file or CALLGATE_TOKEN"
+    assert result.stderr == f"error: The token has expired (expired); {advice}\n"
+
+
+async def test_a_refused_vote_says_how_the_call_stands(api: StandIn) -> None:
+    waiting = web.json_response(item())
+    api.answers = [waiting, problem(409, "not_waiting", "The call does not wait any more.", state="rejected")]
+    result = await invoke("approve", CALL, "--url", api.url)
+    assert result.exit_code == 1
+    assert "does not wait any more; it is rejected now (not_waiting)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: web.Response(text="<html>"),
+        lambda: web.Response(text="gone", status=502),
+        lambda: web.json_response([1]),
+        lambda: web.Response(status=307, headers={"Location": "/elsewhere"}),
+    ],
+)
+async def test_another_server_is_recognised(api: StandIn, answer: Any) -> None:
+    api.answers = [answer()]
+    result = await invoke("approvals", "--url", api.url)
+    assert isinstance(result.exception, CallgateError)
+    assert result.exception.code == "not_callgate"
+    assert len(api.tokens) == 1
+
+
+async def test_says_where_nobody_answers(unused_tcp_port: int) -> None:
+    result = await invoke("approvals", "--url", f"http://127.0.0.1:{unused_tcp_port}")
+    assert isinstance(result.exception, CallgateError)
+    assert result.exception.code == "unreachable"
+    assert "callgate up" in result.exception.detail
+
+
+async def test_wants_a_token(api: StandIn, tmp_path: Any) -> None:
+    result = await invoke("approvals", "--url", api.url, token="")
+    assert isinstance(result.exception, ConfigurationError)
+    assert "CALLGATE_TOKEN" in result.exception.detail
+    assert not api.tokens
+    (tmp_path / "token").write_text("from-file\n")
+    assert (await invoke("approvals", "--url", api.url, "--token-file", str(tmp_path / "token"))).exit_code == 0
+    assert api.tokens == ["Bearer from-file"]
+
+
+async def test_watching_shows_changes_only_and_outlives_an_outage(
+    api: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def looks(count: int) -> None:
+        for _ in range(count):
+            await api.asked.acquire()
+
+    watching = asyncio.create_task(reviewers.watch_approvals(api.url, "t", 0.01, as_json=True))
+    async with asyncio.timeout(20):
+        await looks(3)
+        api.items = []
+        await looks(3)
+        api.answers = [problem(503, "broker_away", "The event log is out of reach.") for _ in range(2)]
+        await looks(4)
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    printed = capsys.readouterr()
+    assert [len(json.loads(line)["approvals"]) for line in printed.out.splitlines()] == [1, 0, 0]
+    assert printed.err.count("out of reach") == 1
+
+
+async def test_watching_ends_where_it_may_not_look(api: StandIn) -> None:
+    api.answers = [problem(401, "expired", "The token has expired.")]
+    assert await reviewers.watch_approvals(api.url, "t", 0.01, as_json=True) == 1
