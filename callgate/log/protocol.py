@@ -42,6 +42,10 @@ class Chain:
 class Log(Protocol):
     """The contract is the docstring of `callgate.log`."""
 
+    def origin(self, ref: CallRef) -> Origin:
+        """What the first event of a new call answers. BrokerAway for a partition that was not provisioned."""
+        ...
+
     async def append(self, draft: Draft, answers: Recorded | Origin, *, traceparent: str | None = None) -> Recorded:
         """The event as it stands. LostRace, BrokerAway, TooLarge."""
         ...

@@ -1,0 +1,65 @@
+"""Puts ingress together. It takes no deliveries; its map is `routes.py`."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from callgate.errors import ConfigurationError
+from callgate.identity import AiohttpFetcher, Authenticator
+from callgate.identity.settings import is_loopback
+from callgate.platform import Platform
+from callgate.service import Service
+from callgate.settings import Settings
+from contracts.identity import Role
+from services.ingress.calls import Calls, Partitions
+from services.ingress.disk import Disk
+from services.ingress.routes import routes
+from services.ingress.waiting import Waiting
+
+HELD_LIMIT = 10_000
+"""Calls held open at once by one process."""
+
+
+async def build(platform: Platform) -> Service:
+    settings = platform.settings
+    if not settings.identity.issuers:
+        raise ConfigurationError(
+            "no_issuer", "identity.issuers is empty, so nobody could call; name a token issuer under `identity:`"
+        )
+    session = aiohttp.ClientSession()
+    authenticator = Authenticator(
+        settings.identity.issuers, clock=lambda: platform.clock().timestamp(), http=AiohttpFetcher(session)
+    )
+    waiting = Waiting(platform.client, platform.log, platform.verifier, HELD_LIMIT)
+    disk = Disk(platform.client, settings.broker.disk_limit, _folder_beside_broker(settings))
+    calls = Calls(
+        log=platform.log,
+        sealer=platform.sealer,
+        waiting=waiting,
+        partitions=Partitions(platform.partition_of, frozenset(platform.partitions), settings.broker.shards),
+        tracer=platform.tracer,
+        clock=platform.clock,
+    )
+
+    def ready() -> str | None:
+        return disk.problem if platform.client.is_connected else "broker_away"
+
+    async def close() -> None:
+        await authenticator.aclose()
+        await session.close()
+
+    return Service(
+        role=Role.INGRESS,
+        routers=(routes(calls, authenticator, platform.catalog, settings.ingress, lambda: disk.problem),),
+        background=(disk.watch, waiting.watch_connection),
+        ready=ready,
+        close=close,
+    )
+
+
+def _folder_beside_broker(settings: Settings) -> Path | None:
+    """The state folder, where the broker is on this machine: an embedded broker keeps its store there."""
+    servers = (settings.broker.url or "").split(",")
+    local = all(is_loopback(urlsplit(server.strip()).hostname or "") for server in servers)
+    return settings.state if local and settings.state.is_dir() else None

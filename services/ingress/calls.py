@@ -1,0 +1,180 @@
+"""The agent's use cases: ask for a call, look at it, follow it, withdraw it. Step 1, and the answer after 7."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from callgate.errors import BrokerAway, LostRace, Rejected
+from callgate.ids import mint_session, uuid7
+from callgate.log import Draft, Log
+from callgate.sealing import Place, Sealer
+from callgate.telemetry import Tracer
+from contracts.events import Cancelled, Recorded, Requested
+from contracts.identity import Principal
+from contracts.lifecycle import Call
+from contracts.subjects import CallRef, Partition
+from services.ingress.domain import (
+    CallRequest,
+    is_over,
+    is_own,
+    may_cancel,
+    outcome_of,
+    own_ref,
+    secret_of,
+    session_of,
+)
+from services.ingress.waiting import Gone, Waiting
+
+logger = logging.getLogger("services.ingress")
+
+_HEARTBEAT = 15.0
+
+
+class UnknownCall(Exception):
+    """There is no such call, or it is somebody else's: the caller is not told which."""
+
+
+class TooLate(Exception):
+    """The call has begun or is over, and can no longer be withdrawn."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call.state)
+        self.call = call
+
+
+class PerhapsRecorded(Exception):
+    """The broker went away while the call was recorded: it may stand, under the id that `ref` gives."""
+
+    def __init__(self, ref: CallRef) -> None:
+        super().__init__(str(ref))
+        self.ref = ref
+
+
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    """Where calls are, and where new ones go."""
+
+    current: Callable[[str], Partition]
+    known: frozenset[Partition]
+    shards: int
+
+
+class Calls:
+    """Whatever is raised beside the exceptions above is BrokerAway, or TooManyHeld where a call is to be held open."""
+
+    def __init__(
+        self,
+        log: Log,
+        sealer: Sealer,
+        waiting: Waiting,
+        partitions: Partitions,
+        tracer: Tracer,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._log = log
+        self._sealer = sealer
+        self._waiting = waiting
+        self._partitions = partitions
+        self._tracer = tracer
+        self._clock = clock
+
+    async def submit(
+        self, principal: Principal, request: CallRequest, wait: float, gone: Gone, traceparent: str | None = None
+    ) -> Call:
+        """1. Records the call and waits up to `wait` seconds for its answer. BadRequest for a foreign session,
+        PerhapsRecorded, TooLarge."""
+        session = session_of(principal, request.session) or mint_session(principal.id)
+        ref = CallRef(self._partitions.current(session), session, uuid7())
+        if wait <= 0:
+            return self._begun(await self._record(ref, principal, request, traceparent))
+        async with self._waiting.hold(ref) as held:
+            recorded = await self._record(ref, principal, request, traceparent)
+            return await held.until_answered(self._begun(recorded), wait, gone)
+
+    def _begun(self, recorded: Recorded) -> Call:
+        return Call(recorded.ref, self._log.origin(recorded.ref).digest, (recorded,))
+
+    async def _record(
+        self, ref: CallRef, principal: Principal, request: CallRequest, traceparent: str | None
+    ) -> Recorded:
+        event_id, at = uuid7(), self._clock()
+        with self._tracer.span("ingress requested", traceparent) as context:
+            arguments = await self._sealer.seal(request.arguments, Place(ref, event_id, "arguments"), "raw", at)
+            data = Requested(function=request.function, principal=principal, arguments=arguments)
+            try:
+                return await self._log.append(Draft(event_id, at, data), self._log.origin(ref), traceparent=context)
+            except BrokerAway:
+                logger.warning("a call may or may not stand on the log", extra={"call": str(ref)})
+                raise PerhapsRecorded(ref) from None
+
+    async def look(self, principal: Principal, call_id: str, wait: float, gone: Gone) -> Call:
+        """The call now, or once it is answered, within `wait` seconds. UnknownCall."""
+        ref = self._ref(principal, call_id)
+        if wait <= 0:
+            return self._own(principal, (await self._log.read(ref)).call)
+        async with self._waiting.hold(ref) as held:
+            call = self._own(principal, (await self._log.read(ref)).call)
+            return await held.until_answered(call, wait, gone)
+
+    async def cancel(self, principal: Principal, call_id: str) -> Call:
+        """Withdraws a call that has not begun; one that is withdrawn already stays so. UnknownCall, TooLate."""
+        ref = self._ref(principal, call_id)
+        while True:
+            call = self._own(principal, (await self._log.read(ref)).call)
+            if call.state == "cancelled":
+                return call
+            if not may_cancel(call):
+                raise TooLate(call)
+            withdrawal = Draft(uuid7(), self._clock(), Cancelled(by=principal.id, code="withdrawn"))
+            try:
+                return call.apply(await self._log.append(withdrawal, call.chain[-1]))
+            except LostRace:
+                continue  # the call went on meanwhile, as often as a call can: look what may be done now
+
+    async def outcome(self, call: Call) -> dict[str, Any]:
+        """The outcome document, with what ingress may open of it."""
+        secret = secret_of(call)
+        if secret is None:
+            return outcome_of(call)
+        try:
+            place = Place(call.ref, secret.event_id, secret.field)
+            return outcome_of(call, await self._sealer.open(secret.sealed, place, "view"))
+        except Rejected as error:
+            logger.warning("an outcome does not open", extra={"call": str(call.ref), "code": error.code})
+            return outcome_of(call, unopened=error.code)
+
+    async def events(self, principal: Principal, call_id: str, after: int) -> "AsyncIterator[Recorded | None]":
+        """The call's events after a sequence, then what comes, to its end; None now and then, to show that the line
+        lives. UnknownCall, TooManyHeld and BrokerAway come out of this, not out of the iteration."""
+        ref = self._ref(principal, call_id)
+        self._own(principal, (await self._log.read(ref)).call)
+        self._waiting.require_room()
+        return self._follow(ref, after)
+
+    async def _follow(self, ref: CallRef, after: int) -> AsyncIterator[Recorded | None]:
+        async with self._waiting.hold(ref, cues=None) as held:
+            call = Call(ref, self._log.origin(ref).digest)
+            held.look_again()  # what stands already
+            while True:
+                call, _ = await held.next(call, _HEARTBEAT)
+                news = [recorded for recorded in call.chain if recorded.sequence > after]
+                for recorded in news:
+                    yield recorded
+                    after = recorded.sequence
+                if is_over(call):
+                    return
+                if not news:
+                    yield None
+
+    def _ref(self, principal: Principal, call_id: str) -> CallRef:
+        ref = own_ref(call_id, principal, self._partitions.known, self._partitions.shards)
+        if ref is None:
+            raise UnknownCall
+        return ref
+
+    def _own(self, principal: Principal, call: Call) -> Call:
+        if not is_own(call, principal):
+            raise UnknownCall
+        return call

@@ -1,0 +1,241 @@
+"""What ingress decides: what a request asks for, whose session it is in, and what its caller is told. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from callgate.ids import name_session, owns_session
+from callgate.jsontext import JsonTextError, dump, parse
+from contracts.events import (
+    ApprovalRequired,
+    OutcomeSettled,
+    Rejected,
+    ResultMasked,
+    Sealed,
+    VoteCast,
+)
+from contracts.functions import NAME, Catalog
+from contracts.identity import Principal
+from contracts.lifecycle import ANSWERING, TRANSITIONS, Call
+from contracts.model import JsonValue, rfc3339
+from contracts.subjects import SESSION_ID, CallRef, Partition
+from services.ingress.views import findings_of, requirements_of, shown
+
+FUNCTION = re.compile(rf"{NAME.pattern}\.{NAME.pattern}")
+SESSION_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+FIELDS = frozenset({"function", "arguments", "session"})
+
+ANSWER_EVENTS = ANSWERING | {"outcome_settled"}
+"""Events after which a caller may have its answer."""
+
+_STATUS = {
+    "requested": "pending",
+    "arguments_masked": "pending",
+    "approval_required": "waiting_for_approval",
+    "vote_cast": "waiting_for_approval",
+    "arguments_amended": "pending",
+    "approved": "pending",
+    "allowed": "pending",
+    "execution_started": "running",
+    "execution_completed": "running",
+    "outcome_settled": "running",
+    "denied": "denied",
+    "rejected": "rejected",
+    "approval_expired": "expired",
+    "execution_failed": "failed",
+    "outcome_unknown": "unknown",
+    "result_masked": "completed",
+    "cancelled": "cancelled",
+}
+
+
+class BadRequest(Exception):
+    """A body that asks for nothing we understand; `status`, `code` and `detail` are for its sender and quote nothing
+    of it. `extra` may point into it."""
+
+    def __init__(self, status: int, code: str, detail: str, extra: Mapping[str, Any] | None = None) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.extra = dict(extra or {})
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A well-formed request. `arguments` is the JSON of an object, to be sealed as it is."""
+
+    function: str
+    arguments: bytes = field(repr=False)
+    session: str | None = None
+
+
+def parse_request(body: bytes, depth_limit: int) -> CallRequest:
+    """The request of a body. BadRequest for everything else."""
+    try:
+        document = parse(body, max_depth=depth_limit, numbers="exact")
+    except JsonTextError as error:
+        code, places = error.code, {"pointer": error.pointer, "offset": error.offset}
+    else:
+        return _request(document)
+    extra = {"reason": code, **{name: place for name, place in places.items() if place is not None}}
+    raise BadRequest(400, "bad_json", "The body is not JSON as it is accepted here; `reason` says why.", extra)
+
+
+def _request(document: JsonValue) -> CallRequest:
+    if not isinstance(document, dict):
+        raise BadRequest(422, "not_an_object", 'The body must be a JSON object: {"function": …, "arguments": {…}}.')
+    if not document.keys() <= FIELDS:
+        raise BadRequest(422, "unknown_field", "The body may hold `function`, `arguments` and `session` only.")
+    function, arguments, session = (document.get(name) for name in ("function", "arguments", "session"))
+    if not isinstance(function, str) or not FUNCTION.fullmatch(function):
+        raise BadRequest(
+            422, "bad_function", "`function` must be `connection.name`, lower case, as GET /v1/functions lists them."
+        )
+    if not isinstance(arguments, dict):
+        raise BadRequest(422, "bad_arguments", "`arguments` must be a JSON object; {} where the function takes none.")
+    if "session" in document and not (isinstance(session, str) and SESSION_NAME.fullmatch(session)):
+        raise BadRequest(
+            422, "bad_session", "`session` must be a session's id, or a name of 1-64 of A-Z a-z 0-9 . _ : -"
+        )
+    return CallRequest(function, dump(arguments), session)
+
+
+def session_of(principal: Principal, wanted: str | None) -> str | None:
+    """The session that a request belongs to; None where a new one must be minted. BadRequest for another's."""
+    if wanted is None:
+        return None
+    if not SESSION_ID.fullmatch(wanted):
+        return name_session(principal.id, wanted)
+    if not owns_session(principal.id, wanted):
+        raise BadRequest(403, "foreign_session", "The session is not yours; leave `session` out to begin a new one.")
+    return wanted
+
+
+def own_ref(call_id: str, principal: Principal, partitions: frozenset[Partition], shards: int) -> CallRef | None:
+    """The call that an id names, where it can be the principal's at all; no look at the log is spent on others."""
+    try:
+        ref = CallRef.parse(call_id)
+    except ValueError:
+        return None
+    at_home = ref.partition == Partition.of_session(ref.session_id, ref.partition.epoch, shards)
+    return ref if at_home and ref.partition in partitions and owns_session(principal.id, ref.session_id) else None
+
+
+def is_own(call: Call, principal: Principal) -> bool:
+    """Whether the principal asked for it. An agent acting for one user does not see what it did for another."""
+    if not call.chain:
+        return False
+    owner = call.requested.principal
+    return (owner.id, owner.issuer, owner.on_behalf_of) == (principal.id, principal.issuer, principal.on_behalf_of)
+
+
+def is_answered(call: Call) -> bool:
+    """Whether its caller has no more to wait for."""
+    return call.state in ANSWERING or _settled_as_not_done(call)
+
+
+def is_over(call: Call) -> bool:
+    """Whether nothing can follow."""
+    return call.is_terminal or _settled_as_not_done(call)
+
+
+def may_cancel(call: Call) -> bool:
+    """Before step 5 only."""
+    return "cancelled" in TRANSITIONS[call.state]
+
+
+def _settled_as_not_done(call: Call) -> bool:
+    data = call.chain[-1].data if call.chain else None
+    return isinstance(data, OutcomeSettled) and data.outcome == "not_done"
+
+
+class Secret(NamedTuple):
+    """A sealed payload of class view, with what it takes to open it."""
+
+    sealed: Sealed
+    event_id: str
+    field: str
+
+
+def secret_of(call: Call) -> Secret | None:
+    """What must be opened to tell the outcome: the result's view, or why a person said no."""
+    head = call.chain[-1]
+    if isinstance(head.data, ResultMasked):
+        return Secret(head.data.view, head.event.event_id, "view") if head.data.view is not None else None
+    if isinstance(head.data, Rejected):
+        said = next((vote for vote in call.votes if vote.event.event_id == head.data.vote), None)
+        if said is not None and isinstance(said.data, VoteCast) and said.data.reason is not None:
+            return Secret(said.data.reason, said.event.event_id, "reason")
+    return None
+
+
+def outcome_of(call: Call, opened: bytes | None = None, unopened: str | None = None) -> dict[str, Any]:
+    """The outcome document. `opened` is what `secret_of` named, or `unopened` the code that says why it does not open.
+
+    LookupError for a call without events.
+    """
+    head, data = call.chain[-1], call.chain[-1].data
+    document: dict[str, Any] = {
+        "id": str(call.ref),
+        "session": call.ref.session_id,
+        "function": call.requested.function,
+        "status": "failed" if _settled_as_not_done(call) else _STATUS[call.state],
+        "event": head.name,
+        "at": rfc3339(head.event.at),
+    }
+    if isinstance(data, ResultMasked):
+        document |= _result(data, opened, unopened)
+    for name in ("code", "policies"):
+        if hasattr(data, name) and head.name in ("denied", "execution_failed", "outcome_unknown", "cancelled"):
+            document[name] = getattr(data, name)
+    if _settled_as_not_done(call):
+        document["code"] = "settled_as_not_done"
+    if isinstance(data, Rejected) and opened is not None:
+        document["reason"] = opened.decode("utf-8", "replace")
+    approvals = _approvals(call)
+    return document | {"approvals": approvals} if approvals else document
+
+
+def _result(data: ResultMasked, opened: bytes | None, unopened: str | None) -> dict[str, Any]:
+    part: dict[str, Any] = {"findings": findings_of(data.findings)}
+    withheld = data.withheld or unopened
+    if withheld is None and opened is not None:
+        body = shown(opened, data.content_type)
+        if body.readable:
+            return part | {"result": {"status": data.status, "content_type": data.content_type, "body": body.value}}
+        withheld = "unreadable"
+    # The function answered, but what it said is not to be seen.
+    part["result"] = {"status": data.status, "content_type": data.content_type}
+    return part | {"withheld": withheld or "no_view"}
+
+
+def _approvals(call: Call) -> dict[str, Any] | None:
+    asked = call.last(ApprovalRequired)
+    if asked is None:
+        return None
+    return {
+        "requirements": requirements_of(asked.requirements, call.tally().missing),
+        "expires_at": rfc3339(asked.expires_at),
+        # Who voted is the reviewers' business; that somebody did is the caller's.
+        "votes": [
+            {"decision": vote.data.decision, "at": rfc3339(vote.event.at)}
+            for vote in call.votes
+            if isinstance(vote.data, VoteCast)
+        ],
+    }
+
+
+def functions_of(catalog: Catalog) -> list[dict[str, Any]]:
+    """What an agent may know of each function: nothing of where it lives or how it is reached."""
+    return [
+        {
+            "name": function.name,
+            "description": function.spec.description,
+            "tags": list(function.spec.tags),
+            "idempotent": function.spec.idempotent,
+            "input": function.spec.input,
+        }
+        for function in catalog
+    ]

@@ -1,0 +1,55 @@
+"""From an HTTP request to the bytes of its body, bounded in size and time, whatever its headers claim."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from callgate.http import Problem
+from callgate.identity import Authenticator
+from contracts.identity import Principal
+from services.ingress.headers import is_json
+
+T = TypeVar("T")
+
+BODY_SECONDS = 30.0
+"""Within which a body must have come."""
+_THREAD_ABOVE = 64 * 1024
+_CLOSE = {"Connection": "close"}
+"""After an answer to half a request the rest of it must not be read as the next one."""
+
+
+async def caller(request: Request, authenticator: Authenticator) -> Principal:
+    """Who asks. Unauthenticated becomes a problem document of its own."""
+    headers = request.headers.getlist("authorization")
+    if len(headers) > 1:
+        raise Problem(400, "several_credentials", "Send one Authorization header.")
+    return await authenticator.authenticate(headers[0] if headers else None)
+
+
+async def json_body(request: Request, limit: int) -> bytes:
+    """The body of a JSON request. Problem: 400, 408, 413, 415."""
+    if not is_json(request.headers.getlist("content-type")):
+        raise Problem(415, "not_json", "Send `Content-Type: application/json`, in UTF-8.", _CLOSE)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(415, "content_encoded", "Send the body without a Content-Encoding.", _CLOSE)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    detail = f"The body may hold {limit} bytes at most."
+                    raise Problem(413, "body_too_large", detail, _CLOSE, {"limit": limit})
+    except TimeoutError:
+        raise Problem(408, "body_too_slow", "The body did not come in time.", _CLOSE) from None
+    except ClientDisconnect:
+        raise Problem(400, "body_cut_off", "The connection ended within the body.") from None
+    return bytes(body)
+
+
+async def in_thread_if_long(size: int, work: Callable[[], T]) -> T:
+    """Reading a long text would keep every other request waiting."""
+    return await asyncio.to_thread(work) if size > _THREAD_ABOVE else work()

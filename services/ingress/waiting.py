@@ -1,0 +1,234 @@
+"""Calls held open: one core NATS subscription each on what the broker republishes, made before the append.
+
+What arrives is kept as it came and verified only when an answer is among it. Core NATS may lose messages, so the log
+has the last word: it is read wherever the fold misses something or meets what is no part of the chain, after every
+reconnect, and (cheaply, one message) every few seconds.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from callgate.errors import BrokerAway
+from callgate.log import Alien, Log, reading
+from callgate.log.messages import Verifier
+from contracts.lifecycle import NOTHING, Call, IllegalTransition
+from contracts.subjects import CallRef
+from services.ingress.domain import ANSWER_EVENTS, is_answered
+
+logger = logging.getLogger("services.ingress")
+
+LOOK_EVERY = 10.0
+"""Seconds after which a held call that heard nothing looks at the log, and whether its caller is still there."""
+_LOOKS_A_SECOND = 50.0
+"""For all held calls together: where many wait, each looks less often."""
+_READS_AT_ONCE = 16
+_READ_SECONDS = 5.0
+_AGAIN_AFTER = 1.0
+"""Seconds after which a call whose reading failed is read again."""
+_KEPT_BYTES = 64 * 1024 * 1024
+"""Of unread messages for all held calls together; beyond, they are dropped and the log is read instead."""
+_CONNECTION_EVERY = 0.2
+
+Gone = Callable[[], Awaitable[bool]]
+
+
+class TooManyHeld(Exception):
+    """As many calls are held open as may be."""
+
+
+class Waiting:
+    """All calls that this process holds open."""
+
+    def __init__(
+        self, client: Client, log: Log, verifier: Verifier, limit: int, look_every: float = LOOK_EVERY
+    ) -> None:
+        self.client = client
+        self.verifier = verifier
+        self.kept_bytes = 0
+        self._log = log
+        self._limit = limit
+        self._look_every = look_every
+        self._held: set[Held] = set()
+        self._reading = asyncio.Semaphore(_READS_AT_ONCE)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def require_room(self) -> None:
+        """TooManyHeld where no more calls can be held open."""
+        if len(self._held) >= self._limit:
+            raise TooManyHeld
+
+    @contextlib.asynccontextmanager
+    async def hold(self, ref: CallRef, cues: frozenset[str] | None = ANSWER_EVENTS) -> "AsyncIterator[Held]":
+        """Listens to a call from now on; `cues` are the events that wake whoever waits (None: each of them).
+
+        TooManyHeld, BrokerAway.
+        """
+        self.require_room()
+        held = Held(self, ref, cues)
+        self._held.add(held)
+        try:
+            try:
+                subscription = await self.client.subscribe(ref.live, cb=held.receive)
+            except (NatsError, ConnectionError):
+                raise BrokerAway from None
+            try:
+                yield held
+            finally:
+                with contextlib.suppress(NatsError, ConnectionError):
+                    await subscription.unsubscribe()
+        finally:
+            self._held.discard(held)
+            held.drop()
+
+    async def watch_connection(self) -> None:
+        """After each reconnect every held call reads the log: what was republished meanwhile is gone."""
+        seen = self.client.stats["reconnects"]
+        while True:
+            await asyncio.sleep(_CONNECTION_EVERY)  # the reconnect callback is the broker framework's own
+            # Connected again, and every subscription replayed: from here on nothing slips between log and cues.
+            if self.client.is_connected and self.client.stats["reconnects"] != seen:
+                seen = self.client.stats["reconnects"]
+                logger.info("the broker is back; held calls read the log", extra={"held": len(self._held)})
+                for held in tuple(self._held):
+                    held.look_again()
+
+    async def read(self, ref: CallRef) -> tuple[Call, int]:
+        """The call from the leader, and the last sequence on its subjects. BrokerAway."""
+        self._require_connection()
+        async with self._reading:
+            chain = await self._log.read(ref)
+        return chain.call, chain.last_sequence
+
+    async def last_sequence(self, ref: CallRef) -> int:
+        """Of whatever stands last on the call's subjects, by one request. BrokerAway."""
+        self._require_connection()
+        async with self._reading:
+            last = await reading.leader_last(self.client, ref.partition.stream, ref.all_events)
+        return last.sequence if last is not None else 0
+
+    def _require_connection(self) -> None:
+        if not self.client.is_connected:
+            raise BrokerAway  # at once: a request would only time out, and the others wait behind it
+
+    def pause(self) -> float:
+        """Seconds until a held call looks by itself, jittered."""
+        return max(self._look_every, len(self._held) / _LOOKS_A_SECOND) * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+class Held:
+    """One call held open: what arrived of it and has not been folded yet."""
+
+    __slots__ = ("_bytes", "_cues", "_look", "_missed", "_ref", "_unread", "_upto", "_waiting", "_woken")
+
+    def __init__(self, waiting: Waiting, ref: CallRef, cues: frozenset[str] | None) -> None:
+        self._waiting = waiting
+        self._ref = ref
+        self._cues = cues
+        self._unread: list[Msg] = []
+        self._bytes = 0
+        self._missed = False
+        """Messages were dropped, or a reading failed: only the log can tell."""
+        self._look = False
+        """Messages may have been lost: compare with the log."""
+        self._upto = 0
+        self._woken = asyncio.Event()
+
+    async def receive(self, message: Msg) -> None:
+        """A republished message of the call."""
+        size = len(message.data)
+        if self._waiting.kept_bytes + size > _KEPT_BYTES:
+            self.drop()
+            self._missed = True
+        elif not self._missed:
+            self._unread.append(message)
+            self._bytes += size
+            self._waiting.kept_bytes += size
+        if self._cues is None or message.subject.rpartition(".")[2] in self._cues:
+            self._woken.set()
+
+    def look_again(self) -> None:
+        """Something may have been missed."""
+        self._look = True
+        self._woken.set()
+
+    def drop(self) -> None:
+        """Gives back what is kept."""
+        self._waiting.kept_bytes -= self._bytes
+        self._unread, self._bytes = [], 0
+
+    async def until_answered(self, call: Call, seconds: float, gone: Gone) -> Call:
+        """The call once its caller has its answer; as it stands after `seconds`, or once the caller is gone."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds
+        while not is_answered(call):
+            left = until - clock()
+            if left <= 0:
+                break
+            call, woken = await self.next(call, left)
+            if not woken and await gone():
+                break
+        return call
+
+    async def next(self, call: Call, seconds: float) -> tuple[Call, bool]:
+        """The call after the next cue, or after `seconds` or the next look without one; and whether there was a cue."""
+        pause = _AGAIN_AFTER if self._missed or self._look else self._waiting.pause()
+        woken = True
+        try:
+            if not self._woken.is_set():
+                async with asyncio.timeout(min(seconds, pause)):
+                    await self._woken.wait()
+        except TimeoutError:
+            woken, self._look = False, True
+        self._woken.clear()
+        return await self._caught_up(call), woken
+
+    async def _caught_up(self, call: Call) -> Call:
+        """The call with what arrived, and where that may not be all, with what the log says."""
+        folded = self._fold(call)
+        if folded is not None and not self._look:
+            return folded
+        call = folded or call
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                if folded is not None and await self._waiting.last_sequence(self._ref) <= self._seen(call):
+                    self._look = False
+                    return call
+                # From here on what arrives is kept: the reading may not have it any more.
+                self._missed = self._look = False
+                read, self._upto = await self._waiting.read(self._ref)
+        except (BrokerAway, TimeoutError):
+            self._missed = True
+            return call
+        # A chain shorter than what we know comes from a leader that lags.
+        return read if len(read.chain) >= len(call.chain) else call
+
+    def _seen(self, call: Call) -> int:
+        return max(self._upto, call.head.sequence if call.head else 0)
+
+    def _fold(self, call: Call) -> Call | None:
+        """The call with what arrived, or None where the log must be asked."""
+        messages = self._unread
+        self.drop()
+        if self._missed or call.state == NOTHING:
+            return None
+        for raw in messages:
+            try:
+                message = reading.from_direct(raw)
+                if message.sequence <= self._seen(call):
+                    continue
+                verified = self._waiting.verifier.verify(message)
+                if isinstance(verified, Alien):
+                    return None
+                call = call.apply(verified)
+            except (KeyError, ValueError, IllegalTransition):
+                return None
+        return call
