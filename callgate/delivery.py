@@ -145,7 +145,7 @@ class Deliveries:
                 extra={"service": self._service, "sequence": message.sequence, "error": describe(error)},
             )
         DELIVERIES.labels(self._service, outcome).inc()
-        HANDLING.labels(self._service, message.subject.rpartition(".")[2]).observe(time.perf_counter() - started)
+        HANDLING.labels(self._service, _kind(message.subject)).observe(time.perf_counter() - started)
         with contextlib.suppress(NatsError, ConnectionError):  # an unacknowledged delivery comes again
             await delivery.settle()
 
@@ -167,6 +167,12 @@ class Deliveries:
             _, late = await asyncio.wait(list(self._flying), timeout=seconds)
             for task in late:
                 task.cancel()
+
+
+def _kind(subject: str) -> str:
+    """A metric's label: the event's name on CALLS, else what begins the subject, since what ends it is an id."""
+    first, _, rest = subject.partition(".")
+    return rest.rpartition(".")[2] if first == "calls" else f"{first}.{rest.partition('.')[0]}"
 
 
 def now() -> datetime:

@@ -1,0 +1,66 @@
+"""Puts approval together. What it does with which event is the table at the end."""
+
+import time
+
+import aiohttp
+
+from callgate.cedar.published import PublishedPolicies
+from callgate.errors import ConfigurationError
+from callgate.identity import AiohttpFetcher, Authenticator
+from callgate.platform import Platform
+from callgate.service import Service
+from callgate.streams import APPROVAL_TIMERS
+from contracts.identity import Role
+from contracts.subjects import deliver_subject
+from services.approval.handlers import Approval
+from services.approval.pages import page_routes
+from services.approval.routes import api_routes
+from services.approval.sessions import Sessions
+from services.approval.timers import Timers
+from services.approval.views import Views
+from services.approval.waiting import Waiting
+
+
+async def build(platform: Platform) -> Service:
+    settings = platform.settings
+    if not settings.identity.issuers:
+        raise ConfigurationError("no_issuer", "identity.issuers is empty, so nobody could ever vote; name an issuer")
+    policies = PublishedPolicies(platform.records, platform.catalog)
+    waiting = Waiting(platform.client, platform.log, platform.verifier, platform.partitions)
+    approval = Approval(
+        log=platform.log,
+        sealer=platform.sealer,
+        policies=policies,
+        catalog=platform.catalog,
+        timers=Timers(platform.client),
+        waiting=waiting,
+        partitions=platform.partitions,
+        clock=platform.clock,
+        sweep_every=settings.approval.sweep_every,
+    )
+    http = aiohttp.ClientSession()
+    authenticator = Authenticator(settings.identity.issuers, clock=time.time, http=AiohttpFetcher(http))
+    views = Views(platform.client, platform.verifier, platform.sealer)
+    sessions = Sessions(authenticator, settings.approval.secure_cookies, settings.public_url)
+
+    def ready() -> str | None:
+        if not waiting.is_ready:
+            return "reading what waits"
+        return None if policies.current is not None else "no policy set in force"
+
+    async def close() -> None:
+        await authenticator.aclose()
+        await http.close()
+
+    return Service(
+        role=Role.APPROVAL,
+        events={"approval_required": approval.on_approval_required, "vote_cast": approval.on_vote_cast},
+        deliveries={deliver_subject(APPROVAL_TIMERS): approval.on_timer_due},
+        routers=(
+            api_routes(approval, views, authenticator),
+            page_routes(approval, views, sessions, policies, platform.clock),
+        ),
+        background=(policies.follow, waiting.follow, approval.keep_time),
+        ready=ready,
+        close=close,
+    )

@@ -1,0 +1,116 @@
+"""What people see of values that an agent chose: nothing hidden, nothing that could pass for our own page. Pure."""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from markupsafe import Markup, escape
+
+from contracts.events import Finding
+from contracts.model import JsonValue
+
+ROWS = 200
+"""Leaves of the arguments that a page shows."""
+VALUE_LIMIT = 20_000
+FOLD_ABOVE = 300
+"""Characters of a value from which it is folded."""
+
+# Letters and marks that show nothing, and that no category tells: fillers, the blank of Braille, variation selectors.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(c) for c in range(0xFE00, 0xFE10)}
+_HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One leaf of the arguments."""
+
+    path: tuple[str, ...]
+    kind: str
+    text: str
+    cut: int
+    """Characters left out."""
+    entities: tuple[str, ...]
+
+    @property
+    def folded(self) -> bool:
+        return len(self.text) > FOLD_ABOVE
+
+
+def visible(text: object) -> Markup:
+    """Escaped text in which every character that shows nothing, or turns the direction, is named."""
+    parts: list[Markup] = []
+    for character in str(text):
+        if _is_hidden(character):
+            name = unicodedata.name(character, "no name")
+            code = f"U+{ord(character):04X}"
+            parts.append(Markup('<span class="hidden-character" title="{} {}">{}</span>').format(code, name, code))
+            if character == "\n":
+                parts.append(Markup("\n"))
+        else:
+            parts.append(escape(character))
+    return Markup("<bdi>") + Markup("").join(parts) + Markup("</bdi>")
+
+
+def rows(arguments: JsonValue, findings: Iterable[Finding]) -> tuple[list[Row], int]:
+    """The leaves in their order, and how many more there are."""
+    found: dict[str, list[str]] = {}
+    for finding in findings:
+        found.setdefault(finding.path, []).append(finding.entity)
+    shown: list[Row] = []
+    more = 0
+    for path, leaf in _leaves(arguments):
+        if len(shown) < ROWS:
+            shown.append(_row(path, leaf, found))
+        else:
+            more += 1
+    return shown, more
+
+
+def until(at: datetime, now: datetime) -> str:
+    """How long until then, as a person says it."""
+    seconds = int((at - now).total_seconds())
+    if seconds <= 0:
+        return "now"
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * size or (seconds >= size and unit == "minute"):
+            count = seconds // size
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return "less than a minute"
+
+
+def _is_hidden(character: str) -> bool:
+    if character == " " or (character.isascii() and character.isprintable()):
+        return False
+    category = unicodedata.category(character)
+    # Every space but the plain one: they look alike, and differ.
+    return category in _HIDDEN or category == "Zs" or character in _BLANK or 0xE0100 <= ord(character) <= 0xE01EF
+
+
+def _leaves(value: JsonValue) -> Iterator[tuple[tuple[str, ...], JsonValue]]:
+    """Depth first, by a stack of its own; an empty object or array is a leaf."""
+    stack: list[tuple[tuple[str, ...], JsonValue]] = [((), value)]
+    while stack:
+        path, node = stack.pop()
+        members: list[tuple[str, JsonValue]] = []
+        if isinstance(node, dict):
+            members = list(node.items())
+        elif isinstance(node, list):
+            members = [(str(index), member) for index, member in enumerate(node)]
+        if members:
+            stack.extend(((*path, name), member) for name, member in reversed(members))
+        else:
+            yield path, node
+
+
+def _row(path: tuple[str, ...], leaf: JsonValue, found: Mapping[str, list[str]]) -> Row:
+    pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in path)
+    text = leaf if isinstance(leaf, str) else json.dumps(leaf)
+    entities = tuple(dict.fromkeys(found.get(pointer, ())))
+    return Row(path, _kind(leaf), text[:VALUE_LIMIT], max(0, len(text) - VALUE_LIMIT), entities)
+
+
+def _kind(leaf: JsonValue) -> str:
+    kinds = {str: "text", bool: "yes/no", int: "number", float: "number", type(None): "null", list: "list"}
+    return kinds.get(type(leaf), "object")
