@@ -1,0 +1,136 @@
+"""A replayed call as readable lines."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from cli.output import printable
+from contracts import events as e
+from services.audit.views import Replayed, Step
+
+_SHOWN = 2000
+"""Characters of a payload on the screen; --json gives all of it."""
+
+
+def replay_lines(replayed: Replayed) -> Iterator[str]:
+    """The call's head line, then a line for each event."""
+    requested = replayed.call.requested
+    yield printable(f"{requested.function}  {replayed.call.ref}  {replayed.call.state}")
+    for step in replayed.steps:
+        at = f"{step.recorded.event.at:%H:%M:%S.%f}"[:-3]
+        yield f"  {at}  {step.recorded.name:19} {printable(_TOLD[type(step.recorded.data)](step))}".rstrip()
+    for alien in replayed.aliens:
+        yield printable(f"  alien #{alien.sequence}: {alien.code} (no part of the chain)")
+    yield ""
+
+
+def _requested(step: Step) -> str:
+    data = step.recorded.data
+    assert isinstance(data, e.Requested)
+    principal = data.principal
+    return f"by {principal.id}" + (f" on behalf of {principal.on_behalf_of}" if principal.on_behalf_of else "")
+
+
+def _arguments(step: Step) -> str:
+    data = step.recorded.data
+    assert isinstance(data, e.ArgumentsMasked)
+    found = sorted({finding.entity for finding in data.findings})
+    return " ".join(
+        part
+        for part in (
+            _payload(step, "arguments"),
+            f"found: {', '.join(found)}" if found else "",
+            f"not inspectable: {', '.join(data.uninspectable)}" if data.uninspectable else "",
+        )
+        if part
+    )
+
+
+def _decision(step: Step) -> str:
+    data = step.recorded.data
+    assert isinstance(data, e.Allowed | e.Denied | e.ApprovalRequired)
+    told = f"by {', '.join(data.policies)}" if data.policies else "by no policy"
+    if isinstance(data, e.Denied):
+        told += f" ({data.code})"
+    if isinstance(data, e.ApprovalRequired):
+        needed = "; ".join(f"{one.quorum} of {', '.join(one.approvers)}" for one in data.requirements)
+        told += f": {needed}, until {data.expires_at:%Y-%m-%d %H:%M:%S}"
+    return told
+
+
+def _vote(step: Step) -> str:
+    data = step.recorded.data
+    assert isinstance(data, e.VoteCast)
+    reason = _payload(step, "reason")
+    return f"{data.reviewer.id} votes to {data.decision}" + (f": {reason}" if reason else "")
+
+
+def _amended(step: Step) -> str:
+    data = step.recorded.data
+    assert isinstance(data, e.ArgumentsAmended)
+    reason = _payload(step, "reason")
+    return f"by {data.author.id}" + (f": {reason}" if reason else "")
+
+
+def _execution(step: Step) -> str:
+    data = step.recorded.data
+    if isinstance(data, e.ExecutionStarted):
+        return f"attempt {data.attempt} by {data.instance}"
+    assert isinstance(data, e.ExecutionCompleted)
+    return f"status {data.status}, {data.size} bytes in {data.duration_ms:.0f} ms"
+
+
+def _settled(step: Step) -> str:
+    data = step.recorded.data
+    assert isinstance(data, e.OutcomeSettled)
+    return f"{data.by.id} settles: {data.outcome}. {_payload(step, 'reason')}"
+
+
+def _result(step: Step) -> str:
+    data = step.recorded.data
+    assert isinstance(data, e.ResultMasked)
+    return f"status {data.status} " + (f"withheld: {data.withheld}" if data.withheld else _payload(step, "response"))
+
+
+def _cancelled(step: Step) -> str:
+    data = step.recorded.data
+    assert isinstance(data, e.Cancelled)
+    return f"by {data.by} ({data.code})"
+
+
+def _by(step: Step) -> str:
+    return f"by {getattr(step.recorded.data, 'by', '')}"
+
+
+def _code(step: Step) -> str:
+    return str(getattr(step.recorded.data, "code", ""))
+
+
+def _nothing(_: Step) -> str:
+    return ""
+
+
+def _payload(step: Step, name: str) -> str:
+    if name in step.withheld:
+        return f"[{step.withheld[name]}]"
+    text = step.opened.get(name, b"").decode("utf-8", "replace")
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+
+
+_TOLD: Mapping[type[e.EventData], Callable[[Step], str]] = {
+    e.Requested: _requested,
+    e.ArgumentsMasked: _arguments,
+    e.Allowed: _decision,
+    e.Denied: _decision,
+    e.ApprovalRequired: _decision,
+    e.VoteCast: _vote,
+    e.Approved: _nothing,
+    e.Rejected: _by,
+    e.ApprovalExpired: _nothing,
+    e.ArgumentsAmended: _amended,
+    e.ExecutionStarted: _execution,
+    e.ExecutionCompleted: _execution,
+    e.ExecutionFailed: _code,
+    e.OutcomeUnknown: _code,
+    e.OutcomeSettled: _settled,
+    e.ResultMasked: _result,
+    e.Cancelled: _cancelled,
+}

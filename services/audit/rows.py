@@ -1,0 +1,148 @@
+"""From events and their places to the projection's rows, pure. The same events give the same rows, however batched."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from contracts.events import Allowed, ApprovalRequired, Denied, Recorded, VoteCast
+from contracts.lifecycle import Call
+from contracts.model import rfc3339
+from contracts.subjects import CallRef
+from services.audit.slim import public_facts
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One message of a partition. `recorded` and `call` are None where it does not verify by itself."""
+
+    sequence: int
+    subject: str
+    recorded_at: datetime
+    code: str | None
+    """None for a part of its call's chain, else why it is alien."""
+    recorded: Recorded | None = None
+    call: Call | None = None
+    """The call after it."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """What one transaction writes, besides the cursor. `sessions` are to be added to what stands."""
+
+    events: list[Row] = field(default_factory=list)
+    aliens: list[Row] = field(default_factory=list)
+    calls: list[Row] = field(default_factory=list)
+    sessions: list[Row] = field(default_factory=list)
+
+
+def rows_of(partition: str, placed: Iterable[Placed]) -> Rows:
+    """The rows of a run of messages of one partition, in the order of its log."""
+    rows = Rows()
+    latest: dict[CallRef, Call] = {}
+    sessions: dict[str, Row] = {}
+    for item in placed:
+        if item.code is not None:
+            rows.aliens.append(_alien(partition, item, item.code))
+        if item.recorded is None:
+            continue
+        rows.events.append(_event(partition, item, item.recorded))
+        if item.code is None and item.call is not None:
+            latest[item.call.ref] = item.call
+            _count(sessions, item.call)
+    rows.calls = [_call(partition, call) for call in latest.values()]
+    # In one order everywhere, so that two writers never wait for each other's rows.
+    rows.sessions = [sessions[session_id] for session_id in sorted(sessions)]
+    return rows
+
+
+def text(value: str) -> str:
+    """PostgreSQL's text holds no NUL; a name that has one must not stop the projection."""
+    return value.replace("\0", "\ufffd")
+
+
+def _event(partition: str, item: Placed, recorded: Recorded) -> Row:
+    return {
+        "partition": partition,
+        "sequence": recorded.sequence,
+        "session_id": recorded.ref.session_id,
+        "call_id": recorded.ref.call_id,
+        "name": recorded.name,
+        "event_id": recorded.event.event_id,
+        "at": rfc3339(recorded.event.at),
+        "recorded_at": rfc3339(recorded.recorded_at),
+        "digest": recorded.digest,
+        "follows": recorded.event.follows,
+        "key_id": text(recorded.key_id),
+        "place": "chain" if item.code is None else "alien",
+        "code": item.code,
+        "facts": public_facts(recorded.data),
+    }
+
+
+def _alien(partition: str, item: Placed, code: str) -> Row:
+    return {
+        "partition": partition,
+        "sequence": item.sequence,
+        "subject": text(item.subject),
+        "code": code,
+        "recorded_at": rfc3339(item.recorded_at),
+    }
+
+
+def _count(sessions: dict[str, Row], call: Call) -> None:
+    """The head of the call has just joined it."""
+    first, head = call.chain[0], call.chain[-1]
+    principal = call.requested.principal
+    began, last = rfc3339(first.recorded_at), rfc3339(head.recorded_at)
+    fresh = {
+        "session_id": call.ref.session_id,
+        "principal": text(principal.id),
+        "on_behalf_of": None if principal.on_behalf_of is None else text(principal.on_behalf_of),
+        "began_at": began,
+        "last_at": last,
+        "calls": 0,
+    }
+    row = sessions.setdefault(call.ref.session_id, fresh)
+    if began < row["began_at"]:
+        row |= {name: fresh[name] for name in ("principal", "on_behalf_of", "began_at")}
+    row["last_at"] = max(row["last_at"], last)
+    row["calls"] += first is head
+
+
+def _call(partition: str, call: Call) -> Row:
+    head, requested = call.chain[-1], call.requested
+    principal = requested.principal
+    return {
+        "partition": partition,
+        "session_id": call.ref.session_id,
+        "call_id": call.ref.call_id,
+        "function": text(requested.function),
+        "principal": text(principal.id),
+        "on_behalf_of": None if principal.on_behalf_of is None else text(principal.on_behalf_of),
+        "state": call.state,
+        "began_at": rfc3339(call.chain[0].recorded_at),
+        "ended_at": rfc3339(head.recorded_at) if call.is_terminal else None,
+        "head_sequence": head.sequence,
+        "head_digest": head.digest,
+        "code": getattr(head.data, "code", None) or getattr(head.data, "withheld", None),
+        "policies": json.dumps(policies_of(call)),
+        "approvers": json.dumps(approvers_of(call)),
+    }
+
+
+def policies_of(call: Call) -> list[str]:
+    """The policies that took the last decision."""
+    for recorded in reversed(call.chain):
+        if isinstance(recorded.data, Allowed | Denied | ApprovalRequired):
+            return list(recorded.data.policies)
+    return []
+
+
+def approvers_of(call: Call) -> list[str]:
+    """Who approved, in order."""
+    votes = (recorded.data for recorded in call.chain if isinstance(recorded.data, VoteCast))
+    return list(dict.fromkeys(vote.reviewer.id for vote in votes if vote.decision == "approve"))
