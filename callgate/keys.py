@@ -11,9 +11,9 @@ A service is given root.pub, ring.json and its own folder, and nothing else.
 
 import base64
 import hashlib
+import logging
 import os
 import secrets
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,12 +30,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from callgate.errors import ConfigurationError
+from callgate.errors import CallgateError, ConfigurationError
 from callgate.keyring import KeyRing, Ring, RingKey, open_ring, sign_ring
 from callgate.signing import Signer
 from contracts.identity import Role
 
-_RELOAD_SECONDS = 1.0
+logger = logging.getLogger("callgate.keys")
 
 SEALED_TO: frozenset[Role] = frozenset(
     {Role.INGRESS, Role.MASKING, Role.POLICY, Role.APPROVAL, Role.EXECUTOR, Role.AUDIT}
@@ -84,6 +84,10 @@ def rotate(folder: Path, role: Role, now: datetime | None = None) -> KeyRing:
     """
     now = now or datetime.now(UTC)
     ring = read_ring(folder)
+    if not (folder / "root" / "root.key").exists():
+        raise ConfigurationError(
+            "root_away", f"{folder / 'root' / 'root.key'} is not here; bring the offline root back to rotate keys"
+        )
     root = _signing_private(folder / "root" / "root.key")
     retired = tuple(
         key.model_copy(update={"not_after": now}) if key.role == role and key.not_after is None else key
@@ -97,16 +101,35 @@ def rotate(folder: Path, role: Role, now: datetime | None = None) -> KeyRing:
     return newer
 
 
+def hand_out(folder: Path, target: Path) -> None:
+    """What each role is given, in a folder of its own: `<target>/<role>/{root.pub,ring.json,<role>/…}`, no root key.
+
+    Again after a rotation, over what stands there. ConfigurationError where the keys are incomplete.
+    """
+    read_ring(folder)
+    public = {name: _read(folder / name) for name in ("root.pub", "ring.json")}
+    for role in Role:
+        for path in sorted((folder / role).glob("[!.]*")):
+            _write(target / role / role / path.name, _read(path), 0o600)
+        # The ring last: it names the new key, which a service that sees it may look for.
+        for name, data in public.items():
+            _write(target / role / name, data, 0o644)
+
+
 def read_ring(folder: Path) -> KeyRing:
     """The verified ring of a folder. ConfigurationError where there is none, Fatal where it does not verify."""
-    root = load_pem_public_key(_read(folder / "root.pub"))
+    try:
+        root = load_pem_public_key(_read(folder / "root.pub"))
+    except ValueError:
+        root = None
     if not isinstance(root, Ed25519PublicKey):
         raise ConfigurationError("root_unreadable", f"{folder / 'root.pub'} is no Ed25519 public key")
-    return open_ring(_read(folder / "ring.json").decode(), root)
+    return open_ring(_read(folder / "ring.json").decode("utf-8", "replace"), root)
 
 
 def load(folder: Path, role: Role) -> ServiceKeys:
     """The keys of one service, its ring following rotations of the file."""
+    stamp = _stamp(folder)  # before reading: a change in between is then seen
     ring = read_ring(folder)
     seal: dict[str, X25519PrivateKey] = {}
     for path in sorted((folder / role).glob("seal-*.key")):
@@ -115,7 +138,7 @@ def load(folder: Path, role: Role) -> ServiceKeys:
         role=role,
         signer=_signer(folder, role, ring),
         seal=seal,
-        ring=Ring(ring, _Reloader(folder, ring)),
+        ring=Ring(ring, _Reloader(folder, stamp)),
         password=read_password(folder, role),
     )
 
@@ -125,20 +148,37 @@ def read_password(folder: Path, role: Role) -> str:
 
 
 class _Reloader:
-    """Reads the ring's file again when it changed, at most once a second."""
+    """Reads the ring's file again when it changed, and only then.
 
-    def __init__(self, folder: Path, ring: KeyRing) -> None:
+    A ring that does not verify is not taken up: the one in force stays, in which an unknown key stays unknown.
+    """
+
+    def __init__(self, folder: Path, seen: "_Stamp") -> None:
         self._folder = folder
-        self._next = 0.0
-        self._serial = ring.serial
+        self._seen = seen
 
     def __call__(self) -> KeyRing | None:
-        now = time.monotonic()
-        if now < self._next:
+        stamp = _stamp(self._folder)
+        if stamp == self._seen:
             return None
-        self._next = now + _RELOAD_SECONDS
-        ring = read_ring(self._folder)
-        return ring if ring.serial > self._serial else None
+        self._seen = stamp
+        try:
+            return read_ring(self._folder)
+        except CallgateError as error:
+            logger.error("the changed key ring is not taken up", extra={"code": error.code})
+            return None
+
+
+_Stamp = tuple[int, int, int] | None
+"""Changes whenever ring.json is replaced; None where it cannot be seen."""
+
+
+def _stamp(folder: Path) -> _Stamp:
+    try:
+        status = (folder / "ring.json").stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def _signer(folder: Path, role: Role, ring: KeyRing) -> Signer:
@@ -179,17 +219,24 @@ def _key_id(role: Role, use: str, raw: bytes) -> str:
 
 
 def _signing_private(path: Path) -> Ed25519PrivateKey:
-    key = load_pem_private_key(_read(path), password=None)
+    key = _private(path)
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigurationError("key_unreadable", f"{path} is no Ed25519 private key")
     return key
 
 
 def _sealing_private(path: Path) -> X25519PrivateKey:
-    key = load_pem_private_key(_read(path), password=None)
+    key = _private(path)
     if not isinstance(key, X25519PrivateKey):
         raise ConfigurationError("key_unreadable", f"{path} is no X25519 private key")
     return key
+
+
+def _private(path: Path) -> object:
+    try:
+        return load_pem_private_key(_read(path), password=None)
+    except (ValueError, TypeError):  # damaged, or under a passphrase
+        raise ConfigurationError("key_unreadable", f"{path} is no private key; restore it from a backup") from None
 
 
 def _read(path: Path) -> bytes:
@@ -215,3 +262,8 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name too: what is sealed to a key that is lost opens never again
+    finally:
+        os.close(folder)

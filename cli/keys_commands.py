@@ -1,6 +1,7 @@
 """`callgate keys`: the deployment's keys."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,16 +16,37 @@ app = typer.Typer(help="Make, rotate and show the deployment's keys.", no_args_i
 
 
 @app.command()
-def init(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def init(
+    config: ConfigOption = DEFAULT_CONFIG,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Leave keys that stand already, and exit 0.")
+    ] = False,
+) -> None:
     """Make every key of a new deployment: the root, and each service's signing key, sealing key and NATS password.
 
     Then move `root/` away from the servers, and give each service `root.pub`, `ring.json` and its own folder only.
     """
     settings = load(config)
-    ring = keys.init(settings.keys_folder, settings.deployment)
     folder = settings.keys_folder
+    if if_missing and (folder / "ring.json").exists():
+        output.say(f"{folder} holds the keys of deployment {keys.read_ring(folder).deployment}")
+        return
+    ring = keys.init(folder, settings.deployment)
     output.say(f"{len(ring.keys)} keys for deployment {ring.deployment} in {folder}")
     output.say(f"next: keep {folder / 'root'} offline, then `callgate provision`")
+
+
+@app.command("hand-out")
+def hand_out(
+    target: Annotated[Path, typer.Argument(help="Gets one folder for each service.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Put what each service is given into a folder of its own: root.pub, ring.json and its keys, nobody else's.
+
+    Run it again after `keys rotate`. A service finds its folder through the setting `keys`.
+    """
+    keys.hand_out(load(config).keys_folder, target)
+    output.say(f"handed out to {', '.join(f'{target / role}' for role in Role)}")
 
 
 @app.command()

@@ -1,7 +1,5 @@
 """`callgate`: every command. Each says what it does and what to do when it cannot."""
 
-import asyncio
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +11,7 @@ from callgate.settings import Settings, load
 from callgate.telemetry import configure_logging
 from cli import output
 from cli.options import DEFAULT_CONFIG, ConfigOption
-from cli.running import run
+from cli.running import run, until_signalled
 from contracts.identity import Role
 
 app = typer.Typer(
@@ -34,21 +32,6 @@ def main() -> None:
     except CallgateError as error:
         output.error(error.detail or error.code)
         sys.exit(2)
-
-
-async def until_signalled(failed: asyncio.Future[BaseException]) -> int:
-    """Waits for Ctrl-C or SIGTERM (0), or for a fatal error (1)."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    waiting = asyncio.create_task(stop.wait())
-    await asyncio.wait({waiting, failed}, return_when=asyncio.FIRST_COMPLETED)
-    if failed.done():
-        error = failed.result()
-        output.error(error.detail if isinstance(error, CallgateError) and error.detail else type(error).__name__)
-        return 1
-    return 0
 
 
 @app.command()
@@ -124,13 +107,17 @@ def provision_command(
     ] = None,
     store: Annotated[str, typer.Option(help="With --nats-config: the server's store folder.")] = "/data",
     listen: Annotated[str, typer.Option(help="With --nats-config: host:port of the server.")] = "0.0.0.0:4222",
+    monitor: Annotated[
+        str | None,
+        typer.Option(help="With --nats-config: host:port of the server's /healthz; it also tells who is connected."),
+    ] = None,
 ) -> None:
     """Create the broker's streams, consumers and genesis records; changes nothing that stands unless --upgrade."""
     from cli.operators import provision_broker, write_nats_config  # noqa: PLC0415
 
     settings = load(config)
     if nats_config is not None:
-        write_nats_config(settings, nats_config, store, listen)
+        write_nats_config(settings, nats_config, store, listen, monitor)
         return
     configure_logging("provision", settings.telemetry.level, settings.telemetry.style)
     run(provision_broker(settings, upgrade))
@@ -147,11 +134,12 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 
 def _mount() -> None:
-    from cli import audit, keys_commands, policy_commands, reviewers  # noqa: PLC0415
+    from cli import audit, dev_issuer_commands, keys_commands, policy_commands, reviewers  # noqa: PLC0415
 
     app.add_typer(keys_commands.app, name="keys")
     app.add_typer(policy_commands.app, name="policy")
     app.add_typer(audit.app, name="audit")
+    app.add_typer(dev_issuer_commands.app, name="dev-issuer")
     reviewers.register(app)
 
 

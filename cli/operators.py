@@ -1,5 +1,6 @@
 """What operators run once: provisioning, and the broker's configuration."""
 
+import json
 import os
 from pathlib import Path
 
@@ -25,11 +26,13 @@ async def provision_broker(settings: Settings, upgrade: bool) -> int:
     return 0
 
 
-def write_nats_config(settings: Settings, path: Path, store: str, listen: str) -> None:
+def write_nats_config(settings: Settings, path: Path, store: str, listen: str, monitor: str | None = None) -> None:
     """The file holds every service's password: it is the broker's alone (mode 0600)."""
     passwords = {role: keys.read_password(settings.keys_folder, role) for role in Role}
     host, _, port = listen.rpartition(":")
     text = nats_config(passwords, port=int(port), host=host, store_dir=store)
+    if monitor is not None:
+        text += f"http: {json.dumps(monitor)}\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
