@@ -101,6 +101,9 @@ class Deliveries:
                 metadata = raw.metadata
             except (NatsError, ValueError):
                 return  # no JetStream delivery: nothing to acknowledge, nothing to lose
+            # FastStream marks what a core subscriber receives as acknowledged, knowing nothing of JetStream there; the
+            # acknowledgement would then be refused by the client, and every delivery come again.
+            raw._ackd = False
             at = metadata.timestamp
             message = Message(
                 subject=raw.subject,
