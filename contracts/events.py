@@ -6,9 +6,9 @@ its data. Versions are explicit: a changed shape is a new class with a new type,
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from contracts.identity import Principal, Role
 from contracts.model import Contract, JsonValue, Timestamp
@@ -32,6 +32,12 @@ class Sealed(Contract):
     nonce: str
     ciphertext: str | None = None
     payload: "PayloadRef | None" = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.ciphertext is None) == (self.payload is None):
+            raise ValueError("exactly one of ciphertext and payload")
+        return self
 
 
 class PayloadRef(Contract):

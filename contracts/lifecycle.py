@@ -17,6 +17,7 @@ from contracts.events import (
     ArgumentsMasked,
     Cancelled,
     EventData,
+    ExecutionCompleted,
     ExecutionStarted,
     OutcomeSettled,
     Recorded,
@@ -95,15 +96,22 @@ def may_vote(requester: Principal, reviewer: Principal) -> bool:
     return not (requester.people & reviewer.people)
 
 
+def _same_person(one: Principal, other: Principal) -> bool:
+    """Somebody who votes once in person and once through an agent votes twice."""
+    return bool(one.people & other.people)
+
+
 def tally(requirements: Iterable[Requirement], votes: Iterable[Recorded], requester: Principal) -> Tally:
     """Counts the votes: one a person (the first counts), never the requester's, one rejection ends it."""
-    seen: dict[str, tuple[Principal, str, str]] = {}
+    seen: list[tuple[Principal, str, str]] = []
     for vote in votes:
         data = vote.data
-        if isinstance(data, VoteCast) and may_vote(requester, data.reviewer) and data.reviewer.id not in seen:
-            seen[data.reviewer.id] = (data.reviewer, data.decision, vote.event.event_id)
-    rejected_by = next((who for who, (_, decision, _id) in seen.items() if decision == "reject"), None)
-    approvals = [(person, event_id) for person, decision, event_id in seen.values() if decision == "approve"]
+        if not isinstance(data, VoteCast) or not may_vote(requester, data.reviewer):
+            continue
+        if not any(_same_person(data.reviewer, voter) for voter, _, _ in seen):
+            seen.append((data.reviewer, data.decision, vote.event.event_id))
+    rejected_by = next((who.id for who, decision, _ in seen if decision == "reject"), None)
+    approvals = [(person, event_id) for person, decision, event_id in seen if decision == "approve"]
     counted: set[str] = set()
     missing: list[int] = []
     for requirement in requirements:
@@ -176,12 +184,19 @@ class Call:
             requested = self.requested
             if (data.function, data.principal) != (requested.function, requested.principal):
                 raise IllegalTransition("differs_from_requested")
+        elif isinstance(data, ExecutionCompleted):
+            if data.function != self.requested.function:
+                raise IllegalTransition("differs_from_requested")
         elif isinstance(data, VoteCast | Approved):
             self._check_approval(recorded, data)
         elif isinstance(data, Rejected):
-            if data.vote not in {v.event.event_id for v in self.votes} or self.tally().rejected_by != data.by:
+            vote = next((v.data for v in self.votes if v.event.event_id == data.vote), None)
+            if not isinstance(vote, VoteCast) or (vote.decision, vote.reviewer.id) != ("reject", data.by):
                 raise IllegalTransition("no_such_rejection")
         elif isinstance(data, ExecutionStarted):
+            settled = self.last(OutcomeSettled)
+            if self.state == "outcome_settled" and (settled is None or settled.outcome != "run_again"):
+                raise IllegalTransition("illegal_transition")
             if data.attempt != self.attempts + 1:
                 raise IllegalTransition("wrong_attempt")
         elif isinstance(data, Allowed):
@@ -204,7 +219,8 @@ class Call:
                 raise IllegalTransition("stale_vote")
             if not may_vote(self.requested.principal, data.reviewer):
                 raise IllegalTransition("own_call")
-            if any(isinstance(v.data, VoteCast) and v.data.reviewer.id == data.reviewer.id for v in self.votes):
+            voters = (vote.data.reviewer for vote in self.votes if isinstance(vote.data, VoteCast))
+            if any(_same_person(data.reviewer, voter) for voter in voters):
                 raise IllegalTransition("voted_already")
         else:
             count = self.tally()
