@@ -99,8 +99,8 @@ def open_ring(envelope: str, root: Ed25519PublicKey) -> KeyRing:
 class Ring:
     """A verified key ring, ready to check signatures and to name readers.
 
-    `reload` is asked for a newer ring when an unknown key turns up, so services follow a rotation without a restart;
-    it returns None where there is none, and bounds how often it looks.
+    `reload` is asked before every use, so that services follow a rotation without a restart and a retired key loses
+    its right at once; it returns None where nothing changed, and must be cheap then.
     """
 
     def __init__(self, ring: KeyRing, reload: Callable[[], KeyRing | None] = lambda: None) -> None:
@@ -127,10 +127,11 @@ class Ring:
 
         The caller then reads the body's time and asks `require_valid`.
         """
+        self._follow()
         signature = Signature.parse(header)
         if signature is None:
             raise BadSignature("unsigned")
-        key = self._find(signature.key_id)
+        key = self._keys.get(signature.key_id)
         if key is None or key.use != "sign":
             raise BadSignature("unknown_key")
         if key.role not in roles:
@@ -140,6 +141,7 @@ class Ring:
 
     def readers(self, roles: Iterable[Role], at: datetime) -> tuple[tuple[str, X25519PublicKey], ...]:
         """The sealing keys of those roles that are in force at that time."""
+        self._follow()
         wanted = frozenset(roles)
         found = tuple(
             (key.id, X25519PublicKey.from_public_bytes(base64.b64decode(key.public)))
@@ -152,16 +154,14 @@ class Ring:
         return found
 
     def key(self, key_id: str) -> RingKey | None:
-        return self._find(key_id)
+        self._follow()
+        return self._keys.get(key_id)
 
-    def _find(self, key_id: str) -> RingKey | None:
-        key = self._keys.get(key_id)
-        if key is None:
-            newer = self._reload()
-            if newer is not None and newer.deployment == self.deployment and newer.serial > self.document.serial:
-                self._use(newer)
-                key = self._keys.get(key_id)
-        return key
+    def _follow(self) -> None:
+        """Takes up a newer ring of this deployment; never an older one, in which a retired key would live again."""
+        newer = self._reload()
+        if newer is not None and newer.deployment == self.deployment and newer.serial > self.document.serial:
+            self._use(newer)
 
     def _verify(self, signature: Signature, encoded: bytes) -> None:
         # A signature over the same bytes is good for ever; services of one process meet the same event often.
