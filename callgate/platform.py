@@ -19,7 +19,7 @@ from callgate.errors import BrokerAway, ConfigurationError, Fatal
 from callgate.keyring import BadSignature, Ring
 from callgate.log import Alien, JetStreamLog
 from callgate.log.messages import Verifier
-from callgate.records import JetStreamPayloads, JetStreamSessionKeys, Records
+from callgate.records import JetStreamPayloads, JetStreamSessionKeys, Records, Standing
 from callgate.sealing import Sealer
 from callgate.settings import Settings
 from callgate.signing import Signer
@@ -101,8 +101,9 @@ async def open_platform(settings: Settings, role: Role, ring: Ring | None = None
     try:
         client = await _connected(broker, settings.broker.url)
         records = Records(client, held.signer, ring)
-        genesis = await _genesis(records, settings)
-        verifier = Verifier(ring, settings.broker.shards)
+        born = await _born(records, settings)
+        genesis = {partition: standing.digest for partition, standing in born.items()}
+        verifier = Verifier(ring, {p.epoch: s.data.shards for p, s in born.items() if isinstance(s.data, Genesis)})
         yield Platform(
             settings=settings,
             role=role,
@@ -134,9 +135,9 @@ async def _connected(broker: NatsBroker, url: str) -> Client:
     return broker.connection
 
 
-async def _genesis(records: Records, settings: Settings) -> dict[Partition, str]:
+async def _born(records: Records, settings: Settings) -> dict[Partition, Standing]:
     """The verified genesis records on CONTROL. Fatal where the layout differs from the configuration's."""
-    found: dict[Partition, str] = {}
+    found: dict[Partition, Standing] = {}
     try:
         async for standing in records.all(CONTROL, "control.genesis.>"):
             if isinstance(standing, BadSignature):
@@ -146,7 +147,7 @@ async def _genesis(records: Records, settings: Settings) -> dict[Partition, str]
                 if standing.data.shards != settings.broker.shards and standing.data.epoch == settings.broker.epoch:
                     raise Fatal("wrong_shards", f"the broker was provisioned with {standing.data.shards} shards")
                 # The first one counts: a second birth of the same partition is somebody's attempt.
-                found.setdefault(Partition(standing.data.epoch, standing.data.shard), standing.digest)
+                found.setdefault(Partition(standing.data.epoch, standing.data.shard), standing)
     except BrokerAway:
         raise ConfigurationError("not_provisioned", "the broker has no CONTROL; run `callgate provision`") from None
     missing = [s for s in range(settings.broker.shards) if Partition(settings.broker.epoch, s) not in found]

@@ -1,7 +1,8 @@
 """Signed records beside CALLS: publishing and reading them verified, and the stores built on them."""
 
+import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from callgate.errors import BrokerAway, LostRace, Rejected, TooLarge
 from callgate.ids import uuid7
 from callgate.keyring import BadSignature, Ring
 from callgate.log import reading
+from callgate.log.jetstream import WRONG_LAST_SEQUENCE
 from callgate.log.messages import CE_TYPE, Message
 from callgate.signing import SIGNATURE_HEADER, Signer, digest_of
 from contracts.identity import Role
@@ -86,6 +88,19 @@ class Records:
         message = await look(self._client, stream, subject)
         return None if message is None else self.verify(message)
 
+    async def first(self, stream: str, subject: str) -> Standing | None:
+        """The first record on a subject that verifies, from the nearest replica that has one, or None.
+
+        What verifies first can neither be replaced nor hidden by whoever may write to the subject later.
+        """
+        for look in (reading.direct_first, reading.leader_next):
+            start = 1
+            while (message := await look(self._client, stream, subject, start)) is not None:
+                with contextlib.suppress(BadSignature):
+                    return self.verify(message)
+                start = message.sequence + 1
+        return None
+
     async def all(self, stream: str, subject_filter: str) -> AsyncIterator[Standing | BadSignature]:
         """Every record that fits, in order, aliens as the reason why they are."""
         async for message in reading.direct_all(self._client, stream, subject_filter):
@@ -105,7 +120,7 @@ async def publish_acknowledged(client: Client, subject: str, body: bytes, header
     except (NatsError, ConnectionError, ValueError):
         raise BrokerAway from None
     if "error" in answer:
-        if answer["error"].get("err_code") == 10071:
+        if answer["error"].get("err_code") in WRONG_LAST_SEQUENCE:
             raise LostRace
         raise BrokerAway("the broker refused the message")
     return int(answer["seq"])
@@ -114,7 +129,7 @@ async def publish_acknowledged(client: Client, subject: str, body: bytes, header
 class JetStreamSessionKeys:
     """`sealing.SessionKeys` on SESSION_KEYS."""
 
-    def __init__(self, client: Client, records: Records, clock: Any) -> None:
+    def __init__(self, client: Client, records: Records, clock: Callable[[], datetime]) -> None:
         self._client = client
         self._records = records
         self._clock = clock
@@ -124,12 +139,7 @@ class JetStreamSessionKeys:
 
     async def fetch(self, session_id: str, key_id: str) -> tuple[SessionKey, Role]:
         subject = session_key_subject(session_id, key_id)
-        try:
-            standing = await self._records.last(SESSION_KEYS, subject, from_leader=False)
-            if standing is None:
-                standing = await self._records.last(SESSION_KEYS, subject)
-        except BadSignature:
-            raise Rejected("key_alien", "the data key's record is not signed by who may") from None
+        standing = await self._records.first(SESSION_KEYS, subject)
         if standing is None or not isinstance(standing.data, SessionKey):
             raise Rejected("key_missing", "the session's keys were erased")
         return standing.data, standing.role

@@ -44,6 +44,7 @@ INLINE_LIMIT = 256 * 1024
 """Bytes of ciphertext that an event carries itself; more goes to PAYLOADS in chunks of this size."""
 
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+_KEY_BITS = 256
 _KEYS_KEPT = 4096
 
 K = TypeVar("K")
@@ -147,7 +148,7 @@ class Sealer:
         readers = READERS.get((self._role, data_class))
         if readers is None:
             raise Rejected("may_not_seal", f"{self._role} seals nothing of class {data_class}")
-        key, key_id = AESGCM.generate_key(256), token(16)
+        key, key_id = AESGCM.generate_key(_KEY_BITS), token(16)
         info = self._wrap_info(session_id, key_id, data_class, self._role)
         wraps = tuple(
             WrappedKey(
@@ -172,8 +173,11 @@ class Sealer:
         record, sealer = await self._session_keys.fetch(session_id, key_id)
         if (record.session_id, record.key_id, record.data_class) != (session_id, key_id, data_class):
             raise Rejected("key_misplaced", "the data key belongs elsewhere")
-        if (sealer, data_class) not in READERS:
+        readers = READERS.get((sealer, data_class))
+        if readers is None:
             raise Rejected("may_not_seal", f"{sealer} seals nothing of class {data_class}")
+        if self._role not in readers:  # even where the sealer wrapped the key to us
+            raise Rejected("not_a_reader", f"{self._role} may not read this payload")
         info = self._wrap_info(session_id, key_id, data_class, sealer)
         for wrap in record.wraps:
             private = self._private.get(wrap.reader_key_id)
@@ -193,9 +197,12 @@ class Sealer:
 
 def _unwrap(wrap: WrappedKey, private: X25519PrivateKey, info: bytes) -> bytes:
     try:
-        return _SUITE.decrypt(base64.b64decode(wrap.wrapped, validate=True), private, info=info)
+        key = _SUITE.decrypt(base64.b64decode(wrap.wrapped, validate=True), private, info=info)
     except (InvalidTag, binascii.Error, ValueError):
         raise Rejected("key_broken", "the data key does not unwrap") from None
+    if len(key) != _KEY_BITS // 8:
+        raise Rejected("key_broken", "the data key is not of 256 bits")
+    return key
 
 
 def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:

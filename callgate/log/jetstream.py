@@ -14,20 +14,20 @@ from nats.errors import MaxPayloadError
 from callgate.errors import BrokerAway, LostRace, TooLarge
 from callgate.log import reading
 from callgate.log.following import follow
-from callgate.log.messages import CE_TYPE, TRACEPARENT, Alien, Message, Verifier
+from callgate.log.messages import CE_TYPE, TRACEPARENT, Alien, Message, Verifier, trace_context
 from callgate.log.protocol import Chain, Draft, Origin
 from callgate.signing import SIGNATURE_HEADER, Signer, digest_of
 from contracts.events import Recorded, encode_event, make_event
 from contracts.lifecycle import Call
 from contracts.model import rfc3339
-from contracts.subjects import CallRef, Partition, session_filter
+from contracts.subjects import CallRef, Partition, parse_call_subject, session_filter
 
 ACK_TIMEOUT = 2.0
 """Seconds to wait for one acknowledgement before looking whether the event stands."""
 APPEND_TIMEOUT = 8.0
 """Seconds after which an append gives up with BrokerAway."""
 
-_WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 """Somebody answered, or (mostly in a cluster) is answering at this moment."""
 _TOO_LARGE = frozenset({10054, 10193})
 _BACKOFF = 0.005, 0.25
@@ -74,7 +74,8 @@ class JetStreamLog:
             SIGNATURE_HEADER: self._signer.sign(ce_type, body),
             "Nats-Expected-Last-Subject-Sequence-Subject": answers.ref.all_events,
         }
-        if traceparent:
+        traceparent = trace_context(traceparent)
+        if traceparent is not None:
             headers[TRACEPARENT] = traceparent
         sequence = await self._publish(answers, draft, headers, body)
         return Recorded(
@@ -102,10 +103,11 @@ class JetStreamLog:
             attempt += 1
             await asyncio.sleep(random.uniform(0, min(_BACKOFF[0] * 2**attempt, _BACKOFF[1])))  # noqa: S311
             try:
-                chain = await self.read(answers.ref)
-            except BrokerAway:
+                async with asyncio.timeout(max(0.1, until - time.monotonic())):
+                    chain = await self.read(answers.ref)
+            except (BrokerAway, TimeoutError):
                 if time.monotonic() > until:
-                    raise
+                    raise BrokerAway("the append was not acknowledged in time") from None
                 continue
             mine = next((r.sequence for r in chain.call.chain if r.event.event_id == draft.event_id), None)
             if mine is not None:
@@ -153,12 +155,16 @@ class JetStreamLog:
         calls: dict[CallRef, list[Message]] = {}
         everything = session_filter(partition, session_id)
         async for message in reading.direct_all(self._client, partition.stream, everything):
-            verified = self._verifier.verify(message)
-            if isinstance(verified, Recorded):
-                calls.setdefault(verified.ref, []).append(message)
+            try:
+                ref, _ = parse_call_subject(message.subject)
+            except ValueError:
+                self._on_alien(Alien(message.subject, message.sequence, "strange_subject", message.recorded_at))
             else:
-                self._on_alien(verified)
-        return [self._chain(ref, messages) for ref, messages in calls.items()]
+                calls.setdefault(ref, []).append(message)
+        chains = (self._chain(ref, messages) for ref, messages in calls.items())
+        # Subjects on which nothing but aliens stand are no calls; a call begins where its own first event stands.
+        begun = [(chain.call.chain[0].sequence, chain) for chain in chains if chain.call.chain]
+        return [chain for _, chain in sorted(begun, key=lambda pair: pair[0])]
 
     def follow(self, partition: Partition, after: int = 0, event: str = "*") -> AsyncIterator[Recorded | Alien]:
         return follow(self._client, self._verifier, partition, after, event)

@@ -4,6 +4,7 @@ A reader checks that subject, ids, shard and event name agree with body and ce-t
 verifies the bytes that it received, then parses those bytes.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from contracts.subjects import Partition, parse_call_subject
 
 CE_TYPE = "ce-type"
 TRACEPARENT = "traceparent"
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,17 @@ class Alien:
     recorded_at: datetime
 
 
-class Verifier:
-    """Verifies messages of one deployment's partitions."""
+def trace_context(text: str | None) -> str | None:
+    """A W3C `traceparent`, or None: agents choose the text, and only its form keeps raw values off the log."""
+    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
-    def __init__(self, ring: Ring, shards: int) -> None:
+
+class Verifier:
+    """Verifies messages of one deployment's partitions. `shards` says for each epoch how many it has."""
+
+    def __init__(self, ring: Ring, shards: Mapping[int, int]) -> None:
         self._ring = ring
-        self._shards = shards
+        self._shards = dict(shards)
 
     def verify(self, message: Message) -> Recorded | Alien:
         """The event, its signature, role, subject and ids verified; its place in the chain is the fold's to check."""
@@ -59,7 +66,11 @@ class Verifier:
             ref, name = parse_call_subject(message.subject)
         except ValueError:
             raise BadSignature("strange_subject") from None
-        if ref.partition != Partition.of_session(ref.session_id, ref.partition.epoch, self._shards):
+        epoch = ref.partition.epoch
+        shards = self._shards.get(epoch)
+        if shards is None:
+            raise BadSignature("unknown_epoch")
+        if ref.partition != Partition.of_session(ref.session_id, epoch, shards):
             raise BadSignature("wrong_shard")
         ce_type = message.headers.get(CE_TYPE, "")
         kind = EVENT_BY_TYPE.get(ce_type)
@@ -82,5 +93,5 @@ class Verifier:
             digest=digest_of(ce_type, message.body),
             key_id=key.id,
             event=event,
-            traceparent=message.headers.get(TRACEPARENT),
+            traceparent=trace_context(message.headers.get(TRACEPARENT)),
         )

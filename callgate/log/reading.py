@@ -20,7 +20,8 @@ from callgate.errors import BrokerAway
 from callgate.log.messages import Message
 
 _TIMEOUT = 5.0
-_NOT_FOUND = 404
+_NO_MESSAGE = 10037
+"""Of the API; a stream that is away is another error, and no empty one."""
 
 
 def parse_time(text: str) -> datetime:
@@ -31,12 +32,17 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_headers(encoded: bytes) -> dict[str, str]:
-    """The header block of a stored message: `NATS/1.0`, then a name and a value a line."""
+    """The header block of a stored message: `NATS/1.0`, then a name and a value a line.
+
+    Exactly as nats-py parses what is delivered (the last of two counts, a name that is no token is skipped), or one
+    reader would take for an event what another takes for an alien.
+    """
     headers: dict[str, str] = {}
-    for line in encoded.decode("utf-8", "replace").split("\r\n")[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers[name] = value.strip()
+    for line in encoded.split(b"\r\n")[1:]:
+        name, colon, value = line.partition(b":")
+        key = name.strip().decode("ascii", "replace")
+        if colon and "\ufffd" not in key and not any(character.isspace() for character in key):
+            headers[key] = value.strip().decode("utf-8", "replace")
     return headers
 
 
@@ -64,7 +70,7 @@ async def leader_last(client: Client, stream: str, subject: str) -> Message | No
 
 def _stored(answer: dict[str, Any]) -> Message | None:
     if "error" in answer:
-        if answer["error"].get("code") == _NOT_FOUND:
+        if answer["error"].get("err_code") == _NO_MESSAGE:
             return None
         raise BrokerAway("the stream cannot be read now")
     message = answer["message"]
@@ -91,12 +97,21 @@ def from_direct(message: Msg) -> Message:
 
 async def direct_last(client: Client, stream: str, subject: str) -> Message | None:
     """The last message on a subject, from any replica; None where it (or this replica) has none."""
+    return await _direct(client, f"$JS.API.DIRECT.GET.{stream}.{subject}", b"")
+
+
+async def direct_first(client: Client, stream: str, subject: str, start: int) -> Message | None:
+    """The first message on a subject at or after `start`, from any replica; None where this replica has none."""
+    request = json.dumps({"seq": start, "next_by_subj": subject}).encode()
+    return await _direct(client, f"$JS.API.DIRECT.GET.{stream}", request)
+
+
+async def _direct(client: Client, subject: str, request: bytes) -> Message | None:
     try:
-        reply = await client.request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", timeout=_TIMEOUT)
-    except NatsError:
+        reply = await client.request(subject, request, timeout=_TIMEOUT)
+    except (NatsError, ConnectionError):
         raise BrokerAway from None
-    headers = reply.headers or {}
-    return from_direct(reply) if "Nats-Sequence" in headers else None
+    return from_direct(reply) if "Nats-Sequence" in (reply.headers or {}) else None
 
 
 async def direct_batch(
@@ -114,7 +129,8 @@ async def direct_batch(
             reply = await asyncio.wait_for(arrivals.get(), _TIMEOUT)
             headers = reply.headers or {}
             status = headers.get("Status")
-            if status is None:
+            # The server's own status has no sequence; a stored message may well carry a header of that name.
+            if "Nats-Sequence" in headers:
                 found.append(from_direct(reply))
             elif status == "204":  # end of batch
                 return found, int(headers.get("Nats-Num-Pending", "0")) == 0
