@@ -170,6 +170,7 @@ class Deliveries:
             _, late = await asyncio.wait(list(self._flying), timeout=seconds)
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 def _kind(subject: str) -> str:

@@ -65,6 +65,7 @@ class Running:
     async def _kept(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
             await task()
+            self._stop(Fatal("background_ended", "a background task of the service ended"))
         except Exception as error:
             logger.error("a background task failed", extra={"service": self.service.role, "error": describe(error)})
             self._stop(error if isinstance(error, Fatal) else Fatal("background_failed", describe(error)))
