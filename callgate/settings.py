@@ -4,6 +4,7 @@ Read once, at the top. Errors name the line and say what to write instead; they 
 file holds none: credentials are named, not written.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from callgate.errors import ConfigurationError
@@ -22,6 +24,9 @@ from callgate.identity import IssuerSettings
 from callgate.identity.settings import check_distinct
 from contracts.functions import Catalog, HttpConnection, Name
 from contracts.model import Contract
+
+_KEY_TAGS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"})
+_PLAIN = (str, str | None, Path, Path | None)
 
 Listen = str
 """`host:port`; port 0 takes a free one."""
@@ -171,20 +176,73 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
             "no_configuration",
             f"{path} is missing; name another with --config, or copy the example callgate.yaml",
         ) from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text) or {}
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError("bad_yaml", f"{path}:{line}: {error.problem or 'not YAML'}") from None
-    if not isinstance(document, dict):
-        raise ConfigurationError("bad_yaml", f"{path}:1: the file must be a mapping, e.g. `deployment: local`")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError(
+            "no_configuration", f"{path} cannot be read; it must be a file in UTF-8 that this user may read"
+        ) from None
+    node, document = _parsed(path, text)
     try:
         settings = Settings(**{**document, **(overrides or {})})
     except ValidationError as error:
         problems = [_explain(path, node, problem) for problem in error.errors(include_input=False, include_url=False)]
         raise ConfigurationError("bad_configuration", "\n".join(problems)) from None
+    except SettingsError:
+        raise ConfigurationError("bad_configuration", _not_json()) from None
     return _anchored(settings, path.parent)
+
+
+def _parsed(path: Path, text: str) -> tuple[Any, dict[str, Any]]:
+    """The YAML as nodes, which know their lines, and as a mapping."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _require_plain_keys(path, node)
+        document = yaml.safe_load(text) or {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError("bad_yaml", f"{path}:{line}: {error.problem or 'not YAML'}") from None
+    except (yaml.YAMLError, ValueError):  # a character that YAML knows not; a date such as 2026-99-99
+        raise ConfigurationError("bad_yaml", f"{path}: not YAML; it must be plain text") from None
+    if not isinstance(document, dict):
+        raise ConfigurationError("bad_yaml", f"{path}:1: the file must be a mapping, e.g. `deployment: local`")
+    return node, document
+
+
+def _require_plain_keys(path: Path, root: Any) -> None:
+    """Refuses a name written twice, of which YAML would silently drop one, and names that YAML takes for no text."""
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        names: set[str] = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.tag not in _KEY_TAGS:
+                raise ConfigurationError("bad_yaml", f"{path}:{line}: a name here must be text; put it in quotes")
+            if key.value in names:
+                raise ConfigurationError("bad_yaml", f"{path}:{line}: {key.value} stands here twice; keep one")
+            names.add(key.value)
+            waiting.append(value)
+
+
+def _not_json() -> str:
+    """A section can be given whole by one variable, as JSON; which one is broken is found by parsing them."""
+    for name, value in os.environ.items():
+        section = name.upper().removeprefix("CALLGATE_").lower()
+        field = Settings.model_fields.get(section)
+        if not name.upper().startswith("CALLGATE_") or field is None:
+            continue
+        try:
+            json.loads(value)
+        except ValueError:
+            if field.annotation not in _PLAIN:
+                return f"environment {name}: a whole section must be JSON; or set one value, e.g. {name}__NAME=value"
+    return "a CALLGATE_ variable of the environment does not parse"
 
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
@@ -197,6 +255,9 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
         update={
             "state": folder / settings.state,
             "keys": folder / settings.keys if settings.keys else None,
+            "broker": settings.broker.model_copy(
+                update={"tls_ca": folder / ca if (ca := settings.broker.tls_ca) else None}
+            ),
             "policy": settings.policy.model_copy(update={"folder": folder / settings.policy.folder}),
             "connections": {name: _anchored_connection(c, folder) for name, c in settings.connections.items()},
             "development": development,

@@ -7,6 +7,7 @@ quote what they were given.
 import contextlib
 import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from typing import Any, Protocol
 from prometheus_client import Counter, Histogram
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_OURS = ("callgate", "services", "cli")
 
 EVENTS_APPENDED = Counter("callgate_events_appended_total", "Events appended to the log.", ["service", "event"])
 ALIENS = Counter("callgate_alien_messages_total", "Messages on the log that are none of ours.", ["service", "code"])
@@ -42,9 +46,9 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "service": getattr(record, "service", self._service),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
-        line |= {k: v for k, v in record.__dict__.items() if k not in _STANDARD and k != "service"}
+        line |= _extra(record)
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = describe(record.exc_info[1])
         return json.dumps(line, default=str)
@@ -59,12 +63,27 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
-        extra = " ".join(f"{k}={v}" for k, v in record.__dict__.items() if k not in _STANDARD and k != "service")
+        extra = " ".join(f"{k}={v}" for k, v in _extra(record).items())
         service = getattr(record, "service", self._service)
-        line = f"{at} {record.levelname.lower():7} {service:9} {record.getMessage()} {extra}".rstrip()
+        line = f"{at} {record.levelname.lower():7} {service:9} {_message(record)} {extra}".rstrip()
         if record.exc_info and record.exc_info[1] is not None:
             line += f" error={describe(record.exc_info[1])}"
         return line
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] in _OURS
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Libraries log the text of errors, and with it what they were given: of theirs, only who and where is kept."""
+    return record.getMessage() if _is_ours(record) else f"a library warned at {record.filename}:{record.lineno}"
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    if not _is_ours(record):
+        return {}
+    return {k: v for k, v in record.__dict__.items() if k not in _STANDARD and k != "service"}
 
 
 def describe(error: BaseException) -> str:
@@ -72,7 +91,7 @@ def describe(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     places = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
     code = getattr(error, "code", None)
-    coded = f"({code})" if isinstance(code, str) else ""
+    coded = f"({code})" if isinstance(code, str) and _CODE.fullmatch(code) else ""
     return f"{type(error).__name__}{coded} at {places}" if places else f"{type(error).__name__}{coded}"
 
 
@@ -84,21 +103,10 @@ def configure_logging(service: str, level: str = "INFO", style: str = "json") ->
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for ours in ("callgate", "services", "cli"):
+    for ours in _OURS:
         logging.getLogger(ours).setLevel(level.upper())
-    # These log the text of errors, and with it what they were given.
-    for library in ("nats", "faststream", "aiohttp", "asyncio", "uvicorn.error"):
-        logging.getLogger(library).addFilter(_without_text)
-
-
-def _without_text(record: logging.LogRecord) -> bool:
-    if record.levelno < logging.WARNING:
-        return False
-    if record.exc_info and record.exc_info[1] is not None:
-        record.msg, record.args = "a library reported an error", ()
-        return True
-    record.msg, record.args = record.msg if isinstance(record.msg, str) and not record.args else "a library warned", ()
-    return True
+    # On the handler, since a logger's own filter does not see what its children log.
+    handler.addFilter(lambda record: _is_ours(record) or record.levelno >= logging.WARNING)
 
 
 class Tracer(Protocol):

@@ -17,6 +17,7 @@ from callgate.log.following import follow
 from callgate.log.messages import CE_TYPE, TRACEPARENT, Alien, Message, Verifier, trace_context
 from callgate.log.protocol import Chain, Draft, Origin
 from callgate.signing import SIGNATURE_HEADER, Signer, digest_of
+from callgate.telemetry import EVENTS_APPENDED
 from contracts.events import Recorded, encode_event, make_event
 from contracts.lifecycle import Call
 from contracts.model import rfc3339
@@ -78,6 +79,7 @@ class JetStreamLog:
         if traceparent is not None:
             headers[TRACEPARENT] = traceparent
         sequence = await self._publish(answers, draft, headers, body)
+        EVENTS_APPENDED.labels(self._signer.role, draft.data.NAME).inc()
         return Recorded(
             ref=answers.ref,
             sequence=sequence,
