@@ -67,8 +67,11 @@ class Pages:
         html = self._templates.get_template(name).render(person=person, **values)
         return HTMLResponse(html, status)
 
-    def error(self, status: int, detail: str) -> HTMLResponse:
-        return self.page("error.html", status, title=HTTPStatus(status).phrase, detail=detail)
+    def error(self, status: int, detail: str, signed_in: tuple[Principal, str] | None) -> HTMLResponse:
+        person, session = signed_in or (None, "")
+        code = form_code(session, "sign out")
+        title = HTTPStatus(status).phrase
+        return self.page("error.html", status, person, title=title, detail=detail, sign_out_code=code)
 
     def reasons(self, names: tuple[str, ...]) -> list[tuple[str, str | None]]:
         """The policies with their `@reason`, as far as they are still in force."""
@@ -77,7 +80,7 @@ class Pages:
         return [(name, known[name].reason if name in known else None) for name in names]
 
 
-def _route_class(pages: Pages) -> type[APIRoute]:
+def _route_class(pages: Pages, sessions: Sessions) -> type[APIRoute]:
     """Routes whose errors are pages too; who is not signed in is led to where they can."""
 
     class PageRoute(APIRoute):
@@ -89,12 +92,8 @@ def _route_class(pages: Pages) -> type[APIRoute]:
                     response = await handle(request)
                 except Unauthenticated as error:
                     response = _unauthenticated(pages, request, error)
-                except Problem as problem:
-                    response = pages.error(problem.status, problem.detail)
-                except BrokerAway:
-                    response = pages.error(503, "The event log is out of reach; nothing was lost. Try again.")
-                except RequestValidationError:
-                    response = pages.error(422, "The address is not one of ours.")
+                except (Problem, BrokerAway, RequestValidationError) as error:
+                    response = pages.error(*_told(error), await _signed_in(sessions, request))
                 response.headers.update(_HEADERS)
                 return response
 
@@ -111,7 +110,7 @@ def page_routes(
     clock: Callable[[], datetime],
 ) -> APIRouter:
     pages = Pages(policies, clock)
-    router = APIRouter(prefix=_HOME, include_in_schema=False, route_class=_route_class(pages))
+    router = APIRouter(prefix=_HOME, include_in_schema=False, route_class=_route_class(pages, sessions))
 
     async def call_page(
         question: Question,
@@ -210,6 +209,22 @@ def page_routes(
         return RedirectResponse(f"{_HOME}/{call_id}", 303)
 
     return router
+
+
+def _told(error: Problem | BrokerAway | RequestValidationError) -> tuple[int, str]:
+    """Status and sentence of an error, for people."""
+    if isinstance(error, Problem):
+        return error.status, error.detail
+    if isinstance(error, BrokerAway):
+        return 503, "The event log is out of reach; nothing was lost. Try again."
+    return 422, "The address is not one of ours."
+
+
+async def _signed_in(sessions: Sessions, request: Request) -> tuple[Principal, str] | None:
+    try:
+        return await sessions.person(request)
+    except Unauthenticated:
+        return None
 
 
 def _unauthenticated(pages: Pages, request: Request, error: Unauthenticated) -> Response:

@@ -23,7 +23,7 @@ REPLICAS = 3
 
 
 class Reviewing(RuleBasedStateMachine):
-    """The log is one chain that takes an event only where it answers the head. Replicas know it as of their last look."""
+    """The log is one chain, which takes an event only where it answers the head; replicas know it as they last saw it."""
 
     @initialize(finance=st.integers(1, 3), sre=st.integers(0, 2), minutes=st.integers(1, 20))
     def ask(self, finance: int, sre: int, minutes: int) -> None:
@@ -47,7 +47,9 @@ class Reviewing(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
 
     @rule(
-        replica=st.integers(0, REPLICAS - 1), who=st.sampled_from(PEOPLE), decision=st.sampled_from(["approve", "reject"])
+        replica=st.integers(0, REPLICAS - 1),
+        who=st.sampled_from(PEOPLE),
+        decision=st.sampled_from(["approve", "reject"]),
     )
     def vote(self, replica: int, who: Principal, decision: Decision) -> None:
         question = question_of(self.seen[replica])
@@ -91,7 +93,6 @@ class Reviewing(RuleBasedStateMachine):
                 for one in self.wanted:
                     given = {who.id for who, decision, _ in self.cast if set(who.groups) & set(one.approvers)}
                     assert len(given) >= one.quorum
-                assert self.now >= START
                 assert all(at < min(one.expires_at for one in self.wanted) for _, _, at in self.cast)
             elif isinstance(end, Rejected):
                 assert end.by in {who.id for who in rejections}
@@ -101,4 +102,4 @@ class Reviewing(RuleBasedStateMachine):
 
 
 TestReviewing = Reviewing.TestCase
-TestReviewing.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestReviewing.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

@@ -1,0 +1,156 @@
+"""Calls that wait for people, put on a real log by the services that would: ingress, masking and policy."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deployment import Deployment, new_call, running_deployment
+from doors import token_issuer, trusting
+
+from callgate.cedar.policies import digest_of
+from callgate.delivery import now
+from callgate.ids import uuid7
+from callgate.jsontext import dump
+from callgate.log import Draft
+from callgate.platform import Platform
+from callgate.sealing import Place
+from cli.dev_issuer import DevIssuer
+from contracts.events import (
+    ApprovalRequired,
+    ArgumentsMasked,
+    EventData,
+    Finding,
+    Recorded,
+    Requested,
+    Requirement,
+)
+from contracts.identity import Principal, Role
+from contracts.model import JsonValue
+from contracts.records import PolicySetPublished
+from contracts.subjects import POLICY_SET_SUBJECT, CallRef
+
+T = TypeVar("T")
+
+CONNECTIONS = {
+    "payments": {
+        "base_url": "http://127.0.0.1:9",
+        "functions": {
+            "refund": {
+                "path": "/refunds",
+                "tags": ["money"],
+                "input": {"type": "object", "properties": {"amount": {"type": "number"}}},
+            }
+        },
+    }
+}
+POLICIES = """
+@id("large-refunds-need-finance") @approvers("finance") @quorum("2") @expires("15m")
+@reason("Refunds above 100 are decided by two people in finance.")
+forbid(principal, action == Action::"payments.refund", resource) unless { context.approved };
+
+@id("finance-approves")
+permit(principal in Group::"finance", action == Action::"approve", resource)
+when { resource.tags.contains("money") };
+
+@id("never-what-holds-a-passport")
+forbid(principal, action == Action::"approve", resource) when { resource.findings.contains("PASSPORT") };
+"""
+AGENT = Principal(id="bot", issuer="https://issuer.example", on_behalf_of="rosa", actors=("bot",))
+
+
+def requirement(*approvers: str, quorum: int = 1, minutes: float = 15, at: datetime | None = None) -> Requirement:
+    expires = at or now() + timedelta(minutes=minutes)
+    return Requirement(
+        policies=("large-refunds-need-finance",), approvers=approvers or ("finance",), quorum=quorum, expires_at=expires
+    )
+
+
+async def eventually(check: Callable[[], Awaitable[T | None]]) -> T:
+    """What `check` gives once it gives something, for what tells of no event: a health check, a list over HTTP."""
+    async with asyncio.timeout(20):
+        while (found := await check()) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The other services, as far as an approval needs them."""
+
+    here: Deployment
+    issuer: DevIssuer
+    ingress: Platform
+    masking: Platform
+    policy: Platform
+
+    async def publish_policies(self, text: str = POLICIES) -> None:
+        files = {"policies.cedar": text}
+        data = PolicySetPublished(policy_set=digest_of(files), files=files)
+        await self.policy.records.publish(POLICY_SET_SUBJECT, data, now())
+
+    async def ask(
+        self,
+        *requirements: Requirement,
+        arguments: JsonValue = None,
+        requester: Principal = AGENT,
+        findings: tuple[Finding, ...] = (),
+    ) -> Recorded:
+        """A call that waits; its `approval_required` as it stands."""
+        ref = new_call(self.ingress, requester.id)
+        text = dump(arguments if arguments is not None else {"amount": 250})
+        asked, function = uuid7(), "payments.refund"
+        sealed = await self.ingress.sealer.seal(text, Place(ref, asked, "arguments"), "raw", now())
+        requested = await self.ingress.log.append(
+            Draft(asked, now(), Requested(function=function, principal=requester, arguments=sealed)),
+            self.ingress.log.origin(ref),
+        )
+        event = uuid7()
+        data = ArgumentsMasked(
+            function=function,
+            principal=requester,
+            arguments=await self.masking.sealer.seal(text, Place(ref, event, "arguments"), "raw", now()),
+            view=await self.masking.sealer.seal(text, Place(ref, event, "view"), "view", now()),
+            findings=findings,
+        )
+        masked = await self.masking.log.append(Draft(event, now(), data), requested)
+        return await self.ask_about(masked, *requirements)
+
+    async def ask_about(self, masked: Recorded, *requirements: Requirement) -> Recorded:
+        data = ApprovalRequired(
+            policy_set=digest_of({}),
+            policies=("large-refunds-need-finance",),
+            function_digest="b" * 64,
+            requirements=requirements or (requirement(),),
+        )
+        return await self.policy.log.append(Draft(uuid7(), now(), data), masked)
+
+    async def until(self, ref: CallRef, *names: str) -> Recorded:
+        """The first event of these names on the call."""
+        async for recorded in self.ingress.log.follow(ref.partition):
+            if isinstance(recorded, Recorded) and recorded.ref == ref and recorded.name in names:
+                return recorded
+        raise AssertionError("following a log does not end")
+
+    async def chain(self, ref: CallRef) -> list[EventData]:
+        chain = await self.ingress.log.read(ref)
+        assert chain.aliens == ()
+        return [recorded.data for recorded in chain.call.chain]
+
+
+@contextlib.asynccontextmanager
+async def scene(folder: Path, policies: str | None = POLICIES, **approval: Any) -> AsyncIterator[Scene]:
+    """A deployment with its token issuer, `policies` published; `approval` is that section of the settings."""
+    async with token_issuer(folder) as issuer:
+        settings = {"identity": trusting(issuer), "connections": CONNECTIONS, "approval": approval}
+        async with (
+            running_deployment(folder, overrides=settings) as here,
+            here.platforms(Role.INGRESS, Role.MASKING, Role.POLICY) as others,
+        ):
+            stage = Scene(here, issuer, others[Role.INGRESS], others[Role.MASKING], others[Role.POLICY])
+            if policies is not None:
+                await stage.publish_policies(policies)
+            yield stage

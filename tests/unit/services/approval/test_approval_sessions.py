@@ -1,0 +1,42 @@
+"""Form codes, and the subjects of timers."""
+
+import pytest
+from approval_calls import asked
+
+from callgate.http import Problem
+from contracts.subjects import timer_due_subject, timer_subject
+from services.approval.pages import _safe_next
+from services.approval.sessions import check_form_code, form_code
+from services.approval.timers import call_due
+
+
+def test_a_form_code_is_of_its_session_and_form() -> None:
+    code = form_code("token", "vote x")
+    check_form_code("token", "vote x", code)
+    for session, form, given in (
+        ("other", "vote x", code),
+        ("token", "vote y", code),
+        ("token", "vote x", None),
+        ("token", "vote x", "ü"),
+    ):
+        with pytest.raises(Problem):
+            check_form_code(session, form, given)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("https://evil.example", "//evil.example", "/approvals//evil", "/approvals/../x", "/approvals/a/vote"),
+        *("/v1", "", "/approvals/sign-in", "/approvals/sign-out", "/approvals/x\n"),
+    ],
+)
+def test_signing_in_leads_to_our_own_pages_only(path: str) -> None:
+    assert _safe_next(path) == "/approvals"
+
+
+def test_the_call_of_a_timer() -> None:
+    ref = asked().ref
+    assert _safe_next(f"/approvals/{ref}") == f"/approvals/{ref}"
+    assert call_due(timer_due_subject(ref, "expiry")) == ref
+    for other in (timer_due_subject(ref, "reminder"), timer_subject(ref, "expiry"), "timers.due.expiry.x", ""):
+        assert call_due(other) is None
