@@ -23,7 +23,7 @@ REPLICAS = 3
 
 
 class Reviewing(RuleBasedStateMachine):
-    """The log is one chain, which takes an event only where it answers the head; replicas know it as they last saw it."""
+    """The log is one chain, which takes an event only where it answers the head; replicas know what they last saw."""
 
     @initialize(finance=st.integers(1, 3), sre=st.integers(0, 2), minutes=st.integers(1, 20))
     def ask(self, finance: int, sre: int, minutes: int) -> None:
