@@ -312,6 +312,24 @@ async def test_an_unknown_function_is_recorded_for_policy_to_deny(door: Door) ->
     assert requested.data.function == "nobody.knows"
 
 
+async def test_a_full_disk_admits_no_call(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        issuer = await stack.enter_async_context(token_issuer(tmp_path))
+        # Whatever disk this runs on is fuller than that.
+        layout = {"identity": trusting(issuer), "broker": {"disk_limit": 1e-9}}
+        here = await stack.enter_async_context(running_deployment(tmp_path, overrides=layout))
+        url = await stack.enter_async_context(serving(here, (Role.INGRESS, build)))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        async with asyncio.timeout(10):
+            code = "log_unknown"  # until it has looked for the first time
+            while code == "log_unknown":
+                async with http.post(f"{url}/v1/calls", json=BODY, headers=bearer(issuer, "support-bot")) as response:
+                    assert response.status == 503
+                    assert int(response.headers["Retry-After"]) > 0
+                    code = (await response.json(content_type=None))["code"]
+        assert code == "log_full"
+
+
 HOSTILE: dict[str, tuple[bytes, int, str]] = {
     "empty": (b"", 400, "bad_json"),
     "duplicate key": (b'{"function":"a.b","arguments":{"card":"%b","card":1}}' % CARD.encode(), 400, "bad_json"),

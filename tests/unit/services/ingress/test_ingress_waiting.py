@@ -215,6 +215,20 @@ async def test_a_broker_that_is_away_is_waited_out(monkeypatch: pytest.MonkeyPat
         assert (await waits).state == "denied"
 
 
+async def test_a_read_that_fails_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_AGAIN_AFTER", 0.001)
+    world = World(begun())
+    first = world.call
+    async with world.waiting().hold(first.ref) as held:
+        await world.happens(masked(), heard=False)
+        await world.happens(Denied(code="no", **JUDGED))
+        world.away = True
+        call, woken = await held.next(first, 600)
+        assert (call.state, woken, world.reads) == ("requested", True, 1)
+        world.away = False
+        assert (await answer(held, call)).state == "denied"
+
+
 async def test_while_the_connection_is_down_nothing_is_asked() -> None:
     world = World(begun())
     world.is_connected = False

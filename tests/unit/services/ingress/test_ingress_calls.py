@@ -1,0 +1,151 @@
+"""The use cases against a log that loses races, and a broker that goes away at the worst moment."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from ingress_calls import AGENT, GENESIS, NOW, REVIEWER, SECRET, begun, masked, recorded, started, then
+
+from callgate.errors import BrokerAway, CallgateError, LostRace, Rejected, TooLarge
+from callgate.log import Chain, Draft, Origin
+from callgate.telemetry import PassingTracer
+from contracts.events import Allowed, Cancelled, Denied, ExecutionStarted, Recorded, Requested
+from contracts.lifecycle import Call
+from contracts.subjects import CallRef, Partition
+from services.ingress.calls import Calls, Partitions, PerhapsRecorded, TooLate, UnknownCall
+from services.ingress.domain import BadRequest, CallRequest
+from services.ingress.routes import _problem_of
+from services.ingress.waiting import TooManyHeld
+
+JUDGED = {"policy_set": "a" * 64, "function_digest": "b" * 64}
+REQUEST = CallRequest("crm.get", b'{"card":"4111111111111111"}')
+
+
+class World:
+    """Log and sealer in memory. `overtaken_by` are the events that others append right before ours."""
+
+    def __init__(self, call: Call | None = None) -> None:
+        self.call = call
+        self.overtaken_by: list[Any] = []
+        self.fails: CallgateError | None = None
+        self.seals = True
+        self.appended: list[Recorded] = []
+
+    def calls(self) -> Calls:
+        world: Any = self
+        here = Partition(1, 0)
+        return Calls(
+            world, world, world, Partitions(lambda _: here, frozenset({here}), 1), PassingTracer(), lambda: NOW
+        )
+
+    async def seal(self, plaintext: bytes, place: Any, data_class: str, now: Any) -> Any:
+        if not self.seals:
+            raise BrokerAway
+        assert (plaintext, place.field, data_class) == (REQUEST.arguments, "arguments", "raw")
+        return SECRET
+
+    async def open(self, sealed: Any, place: Any, data_class: str) -> bytes:
+        raise Rejected("key_missing")
+
+    def origin(self, ref: CallRef) -> Origin:
+        return Origin(ref, GENESIS)
+
+    async def read(self, ref: CallRef) -> Chain:
+        return Chain(self.call or Call(ref, GENESIS), (), 0)
+
+    async def append(self, draft: Draft, answers: Any, *, traceparent: str | None = None) -> Recorded:
+        if self.fails is not None:
+            raise self.fails
+        if self.overtaken_by:
+            assert self.call is not None
+            self.call = then(self.call, self.overtaken_by.pop(0))
+            raise LostRace
+        stands = recorded(answers.ref, answers.digest, answers.sequence + 1, draft.data)
+        self.appended.append(stands)
+        return stands
+
+
+async def here() -> bool:
+    return False
+
+
+async def test_a_call_is_recorded_sealed_in_a_new_session_of_its_own() -> None:
+    world = World()
+    call = await world.calls().submit(AGENT, REQUEST, 0, here)
+    assert (call.state, call.requested.principal, call.requested.arguments) == ("requested", AGENT, SECRET)
+    again = await world.calls().submit(AGENT, REQUEST, 0, here)
+    assert call.ref.session_id != again.ref.session_id
+    assert isinstance(world.appended[0].data, Requested)
+
+
+async def test_when_the_acknowledgement_is_lost_the_caller_is_told_where_to_ask() -> None:
+    world = World()
+    world.fails = BrokerAway()
+    with pytest.raises(PerhapsRecorded) as caught:
+        await world.calls().submit(AGENT, REQUEST, 0, here)
+    problem = _problem_of(caught.value)
+    assert problem is not None
+    assert (problem.status, problem.code) == (503, "broker_away")
+    assert problem.headers["Location"] == f"/v1/calls/{caught.value.ref}"
+
+
+async def test_what_was_never_sent_to_the_log_names_no_call() -> None:
+    world = World()
+    world.seals = False
+    with pytest.raises(BrokerAway):
+        await world.calls().submit(AGENT, REQUEST, 0, here)
+    assert not world.appended
+
+
+async def test_a_withdrawal_that_loses_the_race_looks_again() -> None:
+    world = World(begun())
+    world.overtaken_by = [masked(), Allowed(**JUDGED)]
+    assert world.call is not None
+    call = await world.calls().cancel(AGENT, str(world.call.ref))
+    assert [event.name for event in call.chain] == ["requested", "arguments_masked", "allowed", "cancelled"]
+    assert call.last(Cancelled) == Cancelled(by=AGENT.id, code="withdrawn")
+
+
+async def test_a_withdrawal_overtaken_by_the_start_or_the_end_is_too_late() -> None:
+    start = ExecutionStarted(instance="e", attempt=1, deadline=NOW + timedelta(minutes=1))
+    for before, overtaking in (
+        (then(begun(), masked(), Allowed(**JUDGED)), start),
+        (then(begun(), masked()), Denied(code="no", **JUDGED)),
+    ):
+        world = World(before)
+        world.overtaken_by = [overtaking]
+        with pytest.raises(TooLate) as caught:
+            await world.calls().cancel(AGENT, str(before.ref))
+        problem = _problem_of(caught.value)
+        assert problem is not None
+        assert (problem.status, problem.extra) == (409, {"state": overtaking.NAME})
+        assert not world.appended
+
+
+async def test_nobody_else_withdraws_or_follows_a_call() -> None:
+    world = World(started())
+    assert world.call is not None
+    for principal, call_id in ((REVIEWER, str(world.call.ref)), (AGENT, "nonsense")):
+        with pytest.raises(UnknownCall):
+            await world.calls().cancel(principal, call_id)
+        with pytest.raises(UnknownCall):
+            await world.calls().look(principal, call_id, 0, here)
+        with pytest.raises(UnknownCall):
+            await world.calls().events(principal, call_id, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BadRequest(422, "bad_function", "…"), 422),
+        (UnknownCall(), 404),
+        (TooManyHeld(), 503),
+        (TooLarge(), 413),
+        (BrokerAway(), None),
+        (ValueError("…"), None),
+        (None, None),
+    ],
+)
+def test_refusals_are_problem_documents(error: BaseException | None, status: int | None) -> None:
+    problem = _problem_of(error)
+    assert (problem.status if problem else None) == status
