@@ -28,6 +28,11 @@ class Access:
         resource = session_entity(session_id, owner)
         return self._policies.may("audit", person, resource, self._clock()).decision
 
+    @property
+    def in_force(self) -> bool:
+        """Whether there are policies to ask."""
+        return self._policies.current is not None
+
     async def viewed(self, person: Principal, session_id: str, call_id: str | None = None, **detail: JsonValue) -> None:
         await record_view(self._records, self._clock(), person, session_id, call_id, **detail)
 

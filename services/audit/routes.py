@@ -51,10 +51,14 @@ class Audited:
     shards: int
 
     async def who(self, request: Request) -> Principal:
+        """The caller. Problem without policies, whatever is asked: then nobody may look at anything."""
         tokens = request.headers.getlist("authorization")
         if len(tokens) > 1:
             raise Problem(400, "several_tokens", "Send one Authorization header.")
-        return await self.authenticator.authenticate(tokens[0] if tokens else None)
+        person = await self.authenticator.authenticate(tokens[0] if tokens else None)
+        if not self.access.in_force:
+            raise _no_policies(NoPolicies())
+        return person
 
     def permit(self, person: Principal, session_id: str, owner: str | None) -> None:
         if not self.may(person, session_id, owner):
@@ -64,7 +68,7 @@ class Audited:
         try:
             return self.access.allowed(person, session_id, owner)
         except NoPolicies as none:
-            raise Problem(503, none.code, none.detail, {"Retry-After": "2"}) from None
+            raise _no_policies(none) from None
 
     async def chains(self, session_id: str) -> list[Chain]:
         return await session_chains(self.log, self.partitions, session_id, self.shards)
@@ -212,6 +216,10 @@ def _session_id(text: str) -> str:
 
 def _no_session() -> Problem:
     return Problem(404, "no_such_session", "There is no such session.")
+
+
+def _no_policies(none: NoPolicies) -> Problem:
+    return Problem(503, none.code, none.detail, {"Retry-After": "2"})
 
 
 def _owner(chains: Sequence[Chain]) -> str | None:

@@ -133,7 +133,8 @@ class Store:
     def read(self, query: Any) -> list[Row]:
         """The rows of a query. DatabaseAway."""
         with self._reading() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            # Plain keys: the driver gives a kind of str that a JSON encoder need not take.
+            return [{str(name): value for name, value in row.items()} for row in connection.execute(query).mappings()]
 
     def _write_rows(self, connection: Connection, rows: Rows) -> None:
         if rows.events:
