@@ -3,27 +3,20 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import nats
 
 from callgate import keys
 from callgate.ids import mint_session, uuid7
 from callgate.log import Draft, Origin
 from callgate.platform import Platform, open_platform
-from callgate.provision import provision
-from callgate.records import Records
-from callgate.rights import inbox_prefix
 from callgate.sealing import Place
 from callgate.settings import Settings
-from callgate.streams import partitions
 from cli.embedded import EmbeddedBroker
+from cli.provisioning import provision_deployment
 from contracts.events import DataClass, EventData, Recorded, Sealed
 from contracts.identity import Role
-from contracts.records import Genesis
-from contracts.subjects import CallRef, genesis_subject
+from contracts.subjects import CallRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +50,8 @@ async def running_deployment(
     async with EmbeddedBroker(folder / "broker", passwords=passwords) as broker:
         layout = {**given.pop("broker", {}), "url": broker.url}
         settings = Settings(**{"deployment": name, "state": folder, "broker": layout, **given})
-        await provisioned(settings)
+        await provision_deployment(settings)
         yield Deployment(settings, broker)
-
-
-async def provisioned(settings: Settings) -> None:
-    """Every stream, durable and genesis record of the settings' epoch."""
-    layout = settings.broker
-    held = keys.load(settings.keys_folder, Role.PROVISIONER)
-    client = await nats.connect(
-        layout.url,
-        user=Role.PROVISIONER.value,
-        password=held.password,
-        inbox_prefix=inbox_prefix(Role.PROVISIONER).encode(),
-    )
-    try:
-        await provision(client, epoch=layout.epoch, shards=layout.shards, ack_wait=layout.ack_wait, upgrade=True)
-        records = Records(client, held.signer, held.ring)
-        for partition in partitions(layout.epoch, layout.shards):
-            birth = Genesis(epoch=partition.epoch, shard=partition.shard, shards=layout.shards)
-            await records.publish(genesis_subject(partition), birth, datetime.now(UTC), expected_last=0)
-    finally:
-        await client.close()
 
 
 def new_call(platform: Platform, principal: str, session_id: str | None = None) -> CallRef:
