@@ -129,7 +129,7 @@ def read_ring(folder: Path) -> KeyRing:
 
 def load(folder: Path, role: Role) -> ServiceKeys:
     """The keys of one service, its ring following rotations of the file."""
-    stamp = _stamp(folder)  # before reading: a change in between is then seen
+    stamp = _stamp(os.fspath(folder / "ring.json"))  # before reading: a change in between is then seen
     ring = read_ring(folder)
     seal: dict[str, X25519PrivateKey] = {}
     for path in sorted((folder / role).glob("seal-*.key")):
@@ -155,10 +155,11 @@ class _Reloader:
 
     def __init__(self, folder: Path, seen: "_Stamp") -> None:
         self._folder = folder
+        self._path = os.fspath(folder / "ring.json")
         self._seen = seen
 
     def __call__(self) -> KeyRing | None:
-        stamp = _stamp(self._folder)
+        stamp = _stamp(self._path)
         if stamp == self._seen:
             return None
         self._seen = stamp
@@ -173,9 +174,9 @@ _Stamp = tuple[int, int, int] | None
 """Changes whenever ring.json is replaced; None where it cannot be seen."""
 
 
-def _stamp(folder: Path) -> _Stamp:
+def _stamp(path: str) -> _Stamp:
     try:
-        status = (folder / "ring.json").stat()
+        status = os.stat(path)  # noqa: PTH116  # asked a dozen times a call, where building a Path costs more
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino, status.st_size

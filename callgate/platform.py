@@ -19,6 +19,7 @@ from callgate.errors import BrokerAway, ConfigurationError, Fatal
 from callgate.keyring import BadSignature, Ring
 from callgate.log import Alien, JetStreamLog
 from callgate.log.messages import Verifier
+from callgate.nats_client import LeanBroker
 from callgate.records import JetStreamPayloads, JetStreamSessionKeys, Records, Standing
 from callgate.sealing import Sealer
 from callgate.settings import Settings
@@ -68,7 +69,7 @@ def connect(url: str, role: Role, password: str, settings: Settings) -> NatsBrok
     """A FastStream broker that is not yet connected: lean, since pydantic injection halves the rate."""
     ca = settings.broker.tls_ca
     tls = ssl.create_default_context(cafile=str(ca)) if ca is not None else None
-    return NatsBroker(
+    return LeanBroker(
         [server.strip() for server in url.split(",")],
         security=SASLPlaintext(role.value, password, ssl_context=tls),
         name=f"callgate-{role}",

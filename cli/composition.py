@@ -1,4 +1,4 @@
-"""Everything in one process: the embedded broker, the six services, and what development adds. What `up` and `demo` run."""
+"""Everything in one process: the embedded broker, the six services, and what development adds."""
 
 import asyncio
 import contextlib
@@ -6,41 +6,41 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-
-from services.audit.app import build as build_audit
-from services.ingress.app import build as build_ingress
 
 from callgate import keys
 from callgate.errors import ConfigurationError
-from callgate.host import bind, run_services, serve_http
+from callgate.host import Build, bind, run_services, serve_http
 from callgate.identity import IssuerSettings
-from callgate.platform import Platform, open_platform
-from callgate.service import Service
+from callgate.platform import open_platform
 from callgate.settings import Settings
 from cli.dev_issuer import DevIssuer, dev_issuer_app
 from cli.dev_issuer.people import DEMO_PEOPLE
 from cli.embedded import EmbeddedBroker
 from cli.provisioning import provision_deployment
 from contracts.identity import Role
-from services.approval.app import build as build_approval
-from services.executor.app import build as build_executor
-from services.masking.app import build as build_masking
-from services.policy.app import build as build_policy
 
 logger = logging.getLogger("cli.composition")
 
-SERVICES: dict[Role, Callable[[Platform], Awaitable[Service]]] = {
+SERVICES: tuple[Role, ...] = (
     # In the order in which they start: who answers before who asks.
-    Role.AUDIT: build_audit,
-    Role.EXECUTOR: build_executor,
-    Role.POLICY: build_policy,
-    Role.MASKING: build_masking,
-    Role.APPROVAL: build_approval,
-    Role.INGRESS: build_ingress,
-}
+    Role.AUDIT,
+    Role.EXECUTOR,
+    Role.POLICY,
+    Role.MASKING,
+    Role.APPROVAL,
+    Role.INGRESS,
+)
+
+
+def builder(role: Role) -> Build:
+    """The service's `build`, imported only where it runs: one by itself need not carry the others' libraries."""
+    build: Build = import_module(f"services.{role}.app").build
+    return build
+
 
 AUDIENCE = "callgate"
 
@@ -72,17 +72,19 @@ async def running(settings: Settings, *, upgrade: bool = False) -> AsyncIterator
         if settings.development is not None:
             settings, issuer = await _with_issuer(settings, stack)
             settings, upstream_url = await _with_upstream(settings, stack)
-        url, failed = await _with_services(settings, tuple(SERVICES), stack)
+        url, failed = await _with_services(settings, SERVICES, stack)
         watch = asyncio.create_task(_watch(broker))
         stack.callback(watch.cancel)
         yield Deployment(settings, url, settings.broker.url or "", issuer, upstream_url, failed)
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings, role: Role) -> AsyncIterator[tuple[str, asyncio.Future[BaseException]]]:
-    """One service by itself, against the broker that the settings name."""
+async def serving(
+    settings: Settings, roles: tuple[Role, ...]
+) -> AsyncIterator[tuple[str, asyncio.Future[BaseException]]]:
+    """Some services, against the broker that the settings name. Gives the base URL and the fatal error to come."""
     async with contextlib.AsyncExitStack() as stack:
-        yield await _with_services(settings, (role,), stack)
+        yield await _with_services(settings, roles, stack)
 
 
 def ensure_keys(settings: Settings) -> None:
@@ -183,7 +185,7 @@ async def _with_services(
         settings = settings.model_copy(update={"public_url": f"http://{host}:{port}"})
     # One ring for all: what one service of this process verified, the others need not verify again.
     ring = keys.load(settings.keys_folder, roles[0]).ring
-    parts = [(await stack.enter_async_context(open_platform(settings, role, ring)), SERVICES[role]) for role in roles]
+    parts = [(await stack.enter_async_context(open_platform(settings, role, ring)), builder(role)) for role in roles]
     return await stack.enter_async_context(run_services(parts, listener))
 
 

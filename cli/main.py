@@ -124,13 +124,19 @@ def provision_command(
 
 
 @app.command()
-def doctor(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def doctor(
+    config: ConfigOption = DEFAULT_CONFIG,
+    monitor: Annotated[
+        list[str] | None,
+        typer.Option(help="A broker's monitoring, http://server:8222, which tells whether it syncs; repeatable."),
+    ] = None,
+) -> None:
     """Check broker, durability, streams, keys, policies, connections and clock; exits 1 where something is wrong."""
     from cli.doctor import examine  # noqa: PLC0415
 
     settings = load(config)
     configure_logging("doctor", "error", "text")
-    run(examine(settings))
+    run(examine(settings, monitor or ()))
 
 
 def _mount() -> None:

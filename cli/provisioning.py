@@ -19,15 +19,15 @@ from contracts.subjects import genesis_subject
 
 async def provision_deployment(settings: Settings, *, upgrade: bool = False) -> ProvisionReport:
     """Creates what is missing; changes nothing that stands unless `upgrade`. ConfigurationError, ProvisionError."""
-    if settings.broker.url is None:
+    layout, url = settings.broker, settings.broker.url
+    if url is None:
         raise ConfigurationError("no_broker", "set broker.url, or use `callgate up`, which provisions its own broker")
-    layout = settings.broker
     held = keys.load(settings.keys_folder, Role.PROVISIONER)
     client = Client()
     try:
         try:
             await client.connect(
-                layout.url,
+                url,
                 user=Role.PROVISIONER.value,
                 password=held.password,
                 inbox_prefix=inbox_prefix(Role.PROVISIONER).encode(),
@@ -35,7 +35,7 @@ async def provision_deployment(settings: Settings, *, upgrade: bool = False) -> 
             )
         except (NatsError, OSError, TimeoutError):
             raise ConfigurationError(
-                "broker_unreachable", f"no broker at {layout.url} lets the provisioner in; does it run with these keys?"
+                "broker_unreachable", f"no broker at {url} lets the provisioner in; does it run with these keys?"
             ) from None
         report = await provision(
             client,

@@ -20,7 +20,6 @@ from callgate.signing import SIGNATURE_HEADER, Signer, digest_of
 from callgate.telemetry import EVENTS_APPENDED
 from contracts.events import Recorded, encode_event, make_event
 from contracts.lifecycle import Call
-from contracts.model import rfc3339
 from contracts.subjects import CallRef, Partition, parse_call_subject, session_filter
 
 ACK_TIMEOUT = 2.0
@@ -70,7 +69,6 @@ class JetStreamLog:
             "ce-id": draft.event_id,
             CE_TYPE: ce_type,
             "ce-source": f"/callgate/{self._signer.role}",
-            "ce-time": rfc3339(draft.at),
             "content-type": "application/json",
             SIGNATURE_HEADER: self._signer.sign(ce_type, body),
             "Nats-Expected-Last-Subject-Sequence-Subject": answers.ref.all_events,

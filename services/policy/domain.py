@@ -101,11 +101,12 @@ def prepare(catalog: Catalog, policies: PolicySet | None) -> Rules:
 def decide(rules: Rules, facts: CallFacts) -> Verdict:
     """The first judgement."""
     try:
-        policies, first, second = _evaluate(rules, facts)
+        policies, (first,) = _evaluate(rules, facts, approved=(False,))
+        if first.decision:
+            return _verdict(policies, facts, "allowed", "permitted", first.reasons)
+        policies, (second,) = _evaluate(rules, facts, approved=(True,))
     except _Denial as denial:
         return denial.verdict(rules)
-    if first.decision:
-        return _verdict(policies, facts, "allowed", "permitted", first.reasons)
     if not second.decision:
         return _refusal(policies, facts, second)
     deciding = _held_back_by(first, second)
@@ -121,7 +122,7 @@ def decide_approved(rules: Rules, facts: CallFacts, requirements_met: Requiremen
     `requirements_met` says whether the approvals given cover what today's policies demand.
     """
     try:
-        policies, first, second = _evaluate(rules, facts)
+        policies, (first, second) = _evaluate(rules, facts, approved=(False, True))
     except _Denial as denial:
         return denial.verdict(rules)
     if not second.decision:
@@ -150,8 +151,8 @@ class _Denial(Exception):
         return Verdict("denied", self.code, digest, self.policies, problems=self.problems)
 
 
-def _evaluate(rules: Rules, facts: CallFacts) -> tuple[PolicySet, Evaluation, Evaluation]:
-    """Both passes, after everything that must hold before Cedar is asked. Fails closed by `_Denial`."""
+def _evaluate(rules: Rules, facts: CallFacts, approved: tuple[bool, ...]) -> tuple[PolicySet, tuple[Evaluation, ...]]:
+    """The passes asked for, after everything that must hold before Cedar is asked. Fails closed by `_Denial`."""
     policies = rules.policies
     if policies is None or not len(policies):
         raise _Denial("no_policy")
@@ -161,18 +162,18 @@ def _evaluate(rules: Rules, facts: CallFacts) -> tuple[PolicySet, Evaluation, Ev
     if not facts.inspectable:
         raise _Denial("uninspectable")
     _check_input(judged, facts.arguments)
-    requests = [_request(judged, facts, context) for context in _contexts(judged, facts)]
+    requests = [_request(judged, facts, context) for context in _contexts(judged, facts, approved)]
     try:
         entities = policies.agent(facts.principal.id, facts.principal.groups)
     except ValueError:
         raise _Denial("principal_invalid") from None
-    first, second = policies.evaluate(requests, entities)
-    failed = tuple(sorted({*first.errors, *second.errors}))
+    evaluations = tuple(policies.evaluate(requests, entities))
+    failed = tuple(sorted({name for evaluation in evaluations for name in evaluation.errors}))
     if failed:
         raise _Denial("policy_error", failed)
-    if first.refused or second.refused:
+    if any(evaluation.refused for evaluation in evaluations):
         raise _Denial("request_refused")
-    return policies, first, second
+    return policies, evaluations
 
 
 def _check_input(judged: Judged, arguments: JsonValue) -> None:
@@ -190,8 +191,8 @@ def _check_input(judged: Judged, arguments: JsonValue) -> None:
     raise _Denial("input_invalid", problems=problems)
 
 
-def _contexts(judged: Judged, facts: CallFacts) -> tuple[str, str]:
-    """The contexts of the two passes, which differ in `approved` alone."""
+def _contexts(judged: Judged, facts: CallFacts, approved: tuple[bool, ...]) -> tuple[str, ...]:
+    """The contexts of the passes, which differ in `approved` alone."""
     try:
         context: dict[str, Any] = {
             "input": cedar_input(judged.shape, facts.arguments),
@@ -207,7 +208,7 @@ def _contexts(judged: Judged, facts: CallFacts) -> tuple[str, str]:
     }
     context["now"] = datetime_value(facts.now)
     shared = json.dumps(context)[:-1]
-    return f'{shared}, "approved": false}}', f'{shared}, "approved": true}}'
+    return tuple(f'{shared}, "approved": {json.dumps(yes)}}}' for yes in approved)
 
 
 def _request(judged: Judged, facts: CallFacts, context: str) -> Request:

@@ -290,13 +290,12 @@ def test_a_principal_that_is_no_text(judge: Callable[[Rules, CallFacts], Verdict
     "failing",
     [
         'decimal(context.input.card).greaterThan(decimal("1.0"))',
-        'context.approved && decimal(context.input.card).greaterThan(decimal("1.0"))',
         '!context.approved && decimal(context.input.card).greaterThan(decimal("1.0"))',
         "context.input has quantity && context.input.quantity * 9223372036854775807 > 0",
     ],
 )
 @pytest.mark.parametrize("effect", ["permit", "forbid"])
-def test_a_policy_that_fails_in_either_pass(
+def test_a_policy_that_fails_denies_the_call(
     judge: Callable[[Rules, CallFacts], Verdict], failing: str, effect: str
 ) -> None:
     # Strict validation refuses decimal(…) of a value; an operator may serve policies that never passed it.
@@ -307,6 +306,20 @@ def test_a_policy_that_fails_in_either_pass(
     verdict = judge(rules(PERMIT, policy, valid=valid), call(view=masked, card=CARD, quantity=3))
     assert summary(verdict) == ("denied", "policy_error", ("fails",))
     assert CARD not in repr(verdict)
+
+
+@pytest.mark.parametrize("effect", ["permit", "forbid"])
+def test_a_policy_that_fails_only_once_approved_denies_what_needs_approval(effect: str) -> None:
+    failing = 'context.input has card && context.approved && decimal(context.input.card).greaterThan(decimal("1.0"))'
+    policy = forbid("fails", failing).replace("forbid(", f"{effect}(")
+    facts = call(view={"amount": 40, "card": "****"}, card=CARD)
+    # What is allowed without approval is not asked a second time.
+    assert decide(rules(PERMIT, policy, valid=False), facts).outcome == "allowed"
+    held_back = forbid("ask", "!context.approved")
+    verdict = decide(rules(PERMIT, policy, held_back, valid=False), facts)
+    assert summary(verdict) == ("denied", "policy_error", ("fails",))
+    verdict = decide_approved(rules(PERMIT, policy, valid=False), facts, lambda _: True)
+    assert summary(verdict) == ("denied", "policy_error", ("fails",))
 
 
 def test_a_schema_that_is_none_is_refused_at_start() -> None:

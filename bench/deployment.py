@@ -1,0 +1,151 @@
+"""A deployment to be measured: a broker that syncs, services in processes of their own, and the demo upstream."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from callgate import keys
+from callgate.host import bind, serve_http
+from callgate.settings import Settings, load
+from cli.composition import AUDIENCE
+from cli.dev_issuer import DevIssuer, dev_issuer_app
+from cli.embedded import EmbeddedBroker
+from cli.provisioning import provision_deployment
+from contracts.identity import Role
+
+_TOKEN = "bench-upstream-token-0123456789"
+_POLICY = '@id("bench") permit(principal in Group::"support-bots", action == Action::"bench.echo", resource);\n'
+
+LAYOUTS: dict[str, tuple[tuple[Role, ...], ...]] = {
+    "one process": ((Role.INGRESS, Role.MASKING, Role.POLICY, Role.APPROVAL, Role.EXECUTOR, Role.AUDIT),),
+    "two processes": ((Role.INGRESS, Role.MASKING, Role.AUDIT), (Role.POLICY, Role.APPROVAL, Role.EXECUTOR)),
+    "a process each": tuple(
+        (role,) for role in (Role.AUDIT, Role.EXECUTOR, Role.POLICY, Role.APPROVAL, Role.MASKING, Role.INGRESS)
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A child and what it is called in the report."""
+
+    name: str
+    pid: int
+    url: str
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far, from /proc (proc(5): fields 14 and 15, in clock ticks)."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the load needs to know."""
+
+    url: str
+    upstream_url: str
+    upstream_token: str
+    token: str
+    settings: Settings
+    processes: tuple[Process, ...]
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, layout: Sequence[Sequence[Role]]) -> AsyncIterator[Deployment]:
+    """The deployment in that layout of processes, while the context lasts."""
+    async with contextlib.AsyncExitStack() as stack:
+        upstream = await _child(
+            stack, "upstream", "-m", "examples.upstream", "--port", "0", env={"UPSTREAM_TOKEN": _TOKEN}
+        )
+        listener = bind("127.0.0.1:0")
+        issuer_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        issuer = DevIssuer.open(folder / "issuer", issuer_url=issuer_url, audience=AUDIENCE)
+        await stack.enter_async_context(serve_http(dev_issuer_app(issuer), listener))
+        (folder / "policies").mkdir()
+        (folder / "policies" / "bench.cedar").write_text(_POLICY)
+        keys.init(folder / "keys", "bench")
+        passwords = {role: keys.read_password(folder / "keys", role) for role in Role}
+        broker = await stack.enter_async_context(EmbeddedBroker(folder / "broker", passwords=passwords))
+        path = folder / "callgate.yaml"
+        path.write_text(yaml.safe_dump(_configuration(broker.url, issuer_url, upstream.url)))
+        settings = load(path)
+        await provision_deployment(settings)
+        services = [
+            await _child(
+                stack, "+".join(roles), "-m", "cli.main", "serve", *roles, "--listen", "127.0.0.1:0", "-c", str(path),
+                env={"BENCH_UPSTREAM": _TOKEN},
+            )
+            for roles in layout
+        ]  # fmt: skip
+        ingress = next(process for process in services if Role.INGRESS in process.name)
+        assert broker.pid is not None
+        yield Deployment(
+            url=ingress.url,
+            upstream_url=upstream.url,
+            upstream_token=_TOKEN,
+            token=issuer.mint("support-bot"),
+            settings=settings,
+            processes=(*services, Process("broker", broker.pid, ""), upstream),
+        )
+
+
+async def _child(stack: contextlib.AsyncExitStack, name: str, *arguments: str, env: dict[str, str]) -> Process:
+    """A Python child, ready: its first line ends in its URL."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **env},
+        start_new_session=True,
+    )
+
+    async def end() -> None:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+    stack.push_async_callback(end)
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode().strip()
+    if "http://" not in line:
+        raise RuntimeError(f"{name} did not start")
+    return Process(name, process.pid, line[line.index("http://") :])
+
+
+def _configuration(broker_url: str, issuer_url: str, upstream_url: str) -> dict[str, Any]:
+    return {
+        "deployment": "bench",
+        "state": ".",
+        "broker": {"url": broker_url},
+        "identity": {"issuers": [{"issuer": issuer_url, "audience": AUDIENCE, "algorithms": ["ES256"]}]},
+        "telemetry": {"level": "error"},
+        "connections": {
+            "bench": {
+                "base_url": upstream_url,
+                "credential": {"kind": "bearer", "env": "BENCH_UPSTREAM"},
+                "functions": {
+                    "echo": {
+                        "path": "/echo",
+                        "input": {
+                            "type": "object",
+                            "required": ["order", "amount", "note"],
+                            "properties": {
+                                "order": {"type": "string"},
+                                "amount": {"type": "number"},
+                                "note": {"type": "string"},
+                            },
+                            "additionalProperties": False,
+                        },
+                    }
+                },
+            }
+        },
+    }
