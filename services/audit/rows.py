@@ -43,7 +43,7 @@ def rows_of(partition: str, placed: Iterable[Placed]) -> Rows:
     """The rows of a run of messages of one partition, in the order of its log."""
     rows = Rows()
     latest: dict[CallRef, Call] = {}
-    sessions: dict[str, Row] = {}
+    begun: set[CallRef] = set()
     for item in placed:
         if item.code is not None:
             rows.aliens.append(_alien(partition, item, item.code))
@@ -52,8 +52,12 @@ def rows_of(partition: str, placed: Iterable[Placed]) -> Rows:
         rows.events.append(_event(partition, item, item.recorded))
         if item.code is None and item.call is not None:
             latest[item.call.ref] = item.call
-            _count(sessions, item.call)
+            if len(item.call.chain) == 1:
+                begun.add(item.call.ref)
     rows.calls = [_call(partition, call) for call in latest.values()]
+    sessions: dict[str, Row] = {}
+    for row, ref in zip(rows.calls, latest, strict=True):
+        _count(sessions, row, rfc3339(latest[ref].chain[-1].recorded_at), ref in begun)
     # In one order everywhere, so that two writers never wait for each other's rows.
     rows.sessions = [sessions[session_id] for session_id in sorted(sessions)]
     return rows
@@ -93,24 +97,14 @@ def _alien(partition: str, item: Placed, code: str) -> Row:
     }
 
 
-def _count(sessions: dict[str, Row], call: Call) -> None:
-    """The head of the call has just joined it."""
-    first, head = call.chain[0], call.chain[-1]
-    principal = call.requested.principal
-    began, last = rfc3339(first.recorded_at), rfc3339(head.recorded_at)
-    fresh = {
-        "session_id": call.ref.session_id,
-        "principal": text(principal.id),
-        "on_behalf_of": None if principal.on_behalf_of is None else text(principal.on_behalf_of),
-        "began_at": began,
-        "last_at": last,
-        "calls": 0,
-    }
-    row = sessions.setdefault(call.ref.session_id, fresh)
-    if began < row["began_at"]:
-        row |= {name: fresh[name] for name in ("principal", "on_behalf_of", "began_at")}
-    row["last_at"] = max(row["last_at"], last)
-    row["calls"] += first is head
+def _count(sessions: dict[str, Row], call: Row, last_at: str, begun: bool) -> None:
+    """Adds what these messages tell of a call to its session. `begun`: the call's first event is among them."""
+    fresh = {name: call[name] for name in ("session_id", "principal", "on_behalf_of", "began_at")}
+    row = sessions.setdefault(call["session_id"], {**fresh, "last_at": last_at, "calls": 0})
+    if fresh["began_at"] < row["began_at"]:
+        row |= fresh
+    row["last_at"] = max(row["last_at"], last_at)
+    row["calls"] += begun
 
 
 def _call(partition: str, call: Call) -> Row:

@@ -52,6 +52,7 @@ calls = Table(
     Column("approvers", Text, nullable=False),
     Index(f"{PREFIX}calls_session", "session_id", "began_at"),
     Index(f"{PREFIX}calls_function", "function", "state"),
+    sqlite_with_rowid=False,
 )
 """`policies` (of the last decision) and `approvers` (who approved, in order) are JSON arrays."""
 
@@ -73,6 +74,7 @@ events = Table(
     Column("code", String(64)),
     Column("facts", Text, nullable=False),
     Index(f"{PREFIX}events_call", "session_id", "call_id"),
+    sqlite_with_rowid=False,
 )
 """Everything that verifies by itself. `place`: `chain` or `alien`, and then `code` says why. `facts`: a JSON object."""
 

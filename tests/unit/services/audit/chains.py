@@ -27,7 +27,7 @@ from contracts.subjects import CallRef, Partition
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PARTITION = Partition(1, 0)
 GENESIS = "0" * 64
-SEALED = Sealed(key_id="k", nonce="AAAAAAAAAAAAAAAA", ciphertext="SECRETBYTES")
+SEALED = Sealed(key_id="k", nonce="AAAAAAAAAAAAAAAA", ciphertext="SECRETBYTES" * 200)
 AGENT = Principal(id="bot", issuer="https://issuer.example", on_behalf_of="rosa")
 JUDGED = {"policy_set": "a" * 64, "policies": ("p-1",), "function_digest": "b" * 64}
 
