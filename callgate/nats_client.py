@@ -24,8 +24,8 @@ class LeanClient(Client):
                 key = name.strip().decode("ascii")
             except UnicodeDecodeError:
                 continue
-            # A name with white space inside is no token. `split` sees what `isspace` sees, at once.
-            if key and len(key.split(None, 1)) > 1:
+            # A name with white space in it is no token; `split` sees all that `isspace` sees, at once.
+            if key and key.split() != [key]:
                 continue
             headers[key] = value.strip().decode("utf-8", "replace")
         return headers
