@@ -1,0 +1,75 @@
+"""What can be reached from here: upstreams and token issuers."""
+
+import asyncio
+import contextlib
+import time
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from callgate.identity import AiohttpFetcher, IssuerSettings, Unauthenticated
+from callgate.identity.keys import IssuerKeys
+from callgate.settings import Settings
+from cli.doctor.findings import Finding
+
+_TIMEOUT = 3.0
+_PORTS = {"http": 80, "https": 443}
+
+
+async def examine_connections(settings: Settings, *, up: bool) -> list[Finding]:
+    """A TCP connection to each base URL, and no request. `up`: whether an embedded deployment runs here."""
+    found = await asyncio.gather(
+        *(_reach(settings, name, connection.base_url, up) for name, connection in settings.connections.items())
+    )
+    return list(found)
+
+
+async def _reach(settings: Settings, name: str, base_url: str, up: bool) -> Finding:
+    parts = urlsplit(base_url)
+    try:
+        await _connect(parts.hostname or "", parts.port or _PORTS[parts.scheme])
+    except (OSError, TimeoutError, ValueError):
+        development = settings.development
+        if not up and development is not None and parts.netloc == development.upstream:
+            return Finding("note", name, f"{base_url} is the demo upstream, which `callgate up` starts")
+        return Finding(
+            "FAIL", name, f"nothing answers at {base_url} within {_TIMEOUT:.0f} s; check base_url, and the way there"
+        )
+    return Finding("ok", name, f"{base_url} takes connections")
+
+
+async def _connect(host: str, port: int) -> None:
+    async with asyncio.timeout(_TIMEOUT):
+        _, writer = await asyncio.open_connection(host, port)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def examine_issuers(settings: Settings, *, up: bool) -> list[Finding]:
+    """Each issuer's key set, fetched as the services do."""
+    issuers = settings.identity.issuers
+    development = settings.development
+    own = development.issuer if development is not None else None
+    if not issuers and own is None:
+        return [Finding("FAIL", "issuers", "no token issuer is configured, so nobody can call; set `identity.issuers`")]
+    async with aiohttp.ClientSession() as http:
+        found = list(await asyncio.gather(*(_keys(issuer, http) for issuer in issuers)))
+        if own is not None and up and not own.endswith(":0"):
+            embedded = IssuerSettings(issuer=f"http://{own}", audience="callgate", algorithms=("ES256",))
+            found.append(await _keys(embedded, http))
+        elif own is not None:
+            found.append(Finding("note", "issuers", f"the development issuer at {own} runs while `callgate up` does"))
+    return found
+
+
+async def _keys(issuer: IssuerSettings, http: aiohttp.ClientSession) -> Finding:
+    keys = IssuerKeys(issuer, clock=time.monotonic, http=AiohttpFetcher(http, timeout=_TIMEOUT))
+    try:
+        usable = (await keys.current()).usable
+    except Unauthenticated:
+        where = issuer.jwks_url or issuer.discovery_url
+        return Finding("FAIL", "issuers", f"no usable key set at {where}; nobody whom {issuer.issuer} names gets in")
+    finally:
+        await keys.aclose()
+    return Finding("ok", "issuers", f"{issuer.issuer}: {len(usable)} keys")
