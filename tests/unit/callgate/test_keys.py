@@ -1,0 +1,229 @@
+"""The keys folder: made once, rotated without losing the past, and refused when damaged or changed."""
+
+import json
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sealing_fakes import Keys
+
+from callgate import keys
+from callgate.errors import ConfigurationError, Fatal
+from callgate.ids import uuid7
+from callgate.keyring import BadSignature, sign_ring
+from callgate.sealing import Place, Sealer
+from contracts.identity import Role
+from contracts.subjects import CallRef, Partition
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+TYPE, BODY = "callgate.call.allowed.v1", b"{}"
+SESSION = "s_" + "a" * 32
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    keys.init(tmp_path / "keys", "unit", NOW)
+    return tmp_path / "keys"
+
+
+def test_init_makes_a_ring_that_verifies_and_keys_that_fit(folder: Path) -> None:
+    ring = keys.read_ring(folder)
+    assert (ring.deployment, ring.serial) == ("unit", 1)
+    for role in Role:
+        held = keys.load(folder, role)
+        assert held.ring.verify(TYPE, BODY, held.signer.sign(TYPE, BODY), {role}).role == role
+        assert bool(held.seal) == (role in keys.SEALED_TO)
+        assert len(held.password) >= 32
+    assert len({keys.read_password(folder, role) for role in Role}) == len(Role)
+
+
+def test_secrets_are_for_their_owner_alone(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        public = path.name in {"ring.json", "root.pub"}
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if path.is_file() and not public:
+            assert mode == 0o600, path
+        elif path.is_dir():
+            assert mode == 0o700, path
+    assert not list(folder.rglob(".*"))
+
+
+def test_init_never_overwrites(folder: Path) -> None:
+    before = (folder / "ring.json").read_text()
+    with pytest.raises(ConfigurationError, match="rotate"):
+        keys.init(folder, "unit", LATER)
+    assert (folder / "ring.json").read_text() == before
+
+
+def test_after_a_rotation_the_past_verifies_and_the_old_key_says_nothing_new(folder: Path) -> None:
+    old = keys.load(folder, Role.POLICY)
+    header = old.signer.sign(TYPE, BODY)
+    keys.rotate(folder, Role.POLICY, LATER)
+    fresh = keys.load(folder, Role.POLICY)
+    assert fresh.signer.key_id != old.signer.key_id
+    key = fresh.ring.verify(TYPE, BODY, header, {Role.POLICY})
+    key.require_valid(NOW, NOW)
+    long_after = LATER + timedelta(minutes=5)
+    for times in ((long_after, long_after), (NOW, long_after)):
+        with pytest.raises(BadSignature, match="key_not_valid"):
+            key.require_valid(*times)
+    fresh.ring.verify(TYPE, BODY, fresh.signer.sign(TYPE, BODY), {Role.POLICY}).require_valid(long_after, long_after)
+
+
+def test_a_rotation_touches_no_other_role(folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    keys.rotate(folder, Role.POLICY, LATER)
+    changed = {path.relative_to(folder).parts[0] for path, text in before.items() if path.read_bytes() != text}
+    assert changed == {"policy", "ring.json"}
+    assert all(key.not_after is None for key in keys.read_ring(folder).keys if key.role != Role.POLICY)
+
+
+async def test_sealed_payloads_open_after_a_rotation_of_their_reader(folder: Path) -> None:
+    store = Keys()
+
+    def sealer(role: Role) -> Sealer:
+        held = keys.load(folder, role)
+        return Sealer(role, held.ring, held.seal, store.session_keys.of(role), store.payloads)
+
+    ref = CallRef(Partition(1, 0), SESSION, uuid7())
+    place = Place(ref, uuid7(), "arguments")
+    running = sealer(Role.INGRESS)
+    old = await running.seal(b"before", place, "raw", NOW)
+    keys.rotate(folder, Role.MASKING, LATER)
+    masking = sealer(Role.MASKING)
+    assert await masking.open(old, place, "raw") == b"before"
+    # Who runs on seals to the new key from here on, without a restart.
+    there = Place(ref._replace(session_id="s_" + "b" * 32), uuid7(), "arguments")
+    new = await running.seal(b"after", there, "raw", LATER)
+    assert await masking.open(new, there, "raw") == b"after"
+    (wrap,) = store.session_keys.stored["s_" + "b" * 32, new.key_id][0].wraps
+    in_force = [
+        k.id for k in keys.read_ring(folder).keys if k.use == "seal" and k.role == "masking" and not k.not_after
+    ]
+    assert [wrap.reader_key_id] == in_force
+
+
+def test_a_running_service_follows_the_file_and_reads_it_only_when_it_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, policy = keys.load(folder, Role.EXECUTOR), keys.load(folder, Role.POLICY)
+    reads: list[Path] = []
+    read_ring = keys.read_ring
+
+    def counted(path: Path) -> object:
+        reads.append(path)
+        return read_ring(path)
+
+    monkeypatch.setattr(keys, "read_ring", counted)
+    for _ in range(100):  # a stranger's messages cost no reading
+        with pytest.raises(BadSignature, match="unknown_key"):
+            executor.ring.verify(TYPE, BODY, "policy-000000000000:" + "A" * 86 + "==", {Role.POLICY})
+    assert reads == []
+    keys.rotate(folder, Role.POLICY, LATER)
+    reads.clear()
+    fresh = keys.load(folder, Role.POLICY)
+    reads.clear()
+    assert executor.ring.verify(TYPE, BODY, fresh.signer.sign(TYPE, BODY), {Role.POLICY}).id == fresh.signer.key_id
+    assert executor.ring.verify(TYPE, BODY, policy.signer.sign(TYPE, BODY), {Role.POLICY}).not_after == LATER
+    assert len(reads) == 1
+
+
+def test_a_running_service_takes_up_no_forged_rolled_back_or_missing_ring(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = (folder / "ring.json").read_text()
+    keys.rotate(folder, Role.POLICY, LATER)
+    executor = keys.load(folder, Role.EXECUTOR)
+    in_force = executor.ring.document
+    fresh = keys.load(folder, Role.POLICY)
+    header = fresh.signer.sign(TYPE, BODY)
+    forged = in_force.model_copy(update={"serial": 99})
+    for text in (first, sign_ring(forged, Ed25519PrivateKey.generate()), "garbage", None):
+        path = folder / "ring.json"
+        path.unlink()
+        if text is not None:
+            path.write_text(text)
+        assert executor.ring.verify(TYPE, BODY, header, {Role.POLICY}).id == fresh.signer.key_id
+        assert executor.ring.document == in_force
+    codes = [record.__dict__["code"] for record in caplog.records]
+    assert codes == ["ring_forged", "ring_unreadable", "key_missing"]
+    # And the true one again, once it is back.
+    (folder / "ring.json").write_text(sign_ring(in_force, Ed25519PrivateKey.generate()))
+    assert executor.ring.key(fresh.signer.key_id) is not None
+
+
+def test_a_forged_ring_stops_a_start(folder: Path) -> None:
+    ring = keys.read_ring(folder)
+    (folder / "ring.json").write_text(sign_ring(ring, Ed25519PrivateKey.generate()))
+    with pytest.raises(Fatal, match="ring_forged"):
+        keys.load(folder, Role.POLICY)
+
+
+def test_the_root_may_be_away_but_not_to_rotate(folder: Path) -> None:
+    (folder / "root" / "root.key").rename(folder / "root.key.offline")
+    keys.load(folder, Role.POLICY)
+    with pytest.raises(ConfigurationError, match="offline root"):
+        keys.rotate(folder, Role.POLICY, LATER)
+    assert keys.read_ring(folder).serial == 1
+
+
+def test_another_root_signs_no_ring_here(folder: Path, tmp_path: Path) -> None:
+    keys.init(tmp_path / "other", "unit", NOW)
+    os.replace(tmp_path / "other" / "root" / "root.key", folder / "root" / "root.key")  # noqa: PTH105
+    keys.rotate(folder, Role.POLICY, LATER)
+    with pytest.raises(Fatal, match="ring_forged"):
+        keys.read_ring(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [
+        ("policy/sign.key", None, "key_missing"),
+        ("policy/sign.key", "garbage", "key_unreadable"),
+        ("policy/nats.password", None, "key_missing"),
+        ("root.pub", "garbage", "root_unreadable"),
+        ("root.pub", None, "key_missing"),
+        ("ring.json", None, "key_missing"),
+        ("ring.json", "{}", "ring_unreadable"),
+        ("ring.json", b"\xff\xfe", "ring_unreadable"),
+    ],
+)
+def test_what_is_missing_or_damaged_is_named(folder: Path, name: str, text: str | bytes | None, code: str) -> None:
+    path = folder / name
+    if text is None:
+        path.unlink()
+    else:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises((ConfigurationError, Fatal)) as error:
+        keys.load(folder, Role.POLICY)
+    assert error.value.code == code
+
+
+def test_a_key_of_another_run_or_kind_is_refused(folder: Path, tmp_path: Path) -> None:
+    keys.init(tmp_path / "other", "unit", NOW)
+    (folder / "policy" / "sign.key").write_bytes((tmp_path / "other" / "policy" / "sign.key").read_bytes())
+    with pytest.raises(ConfigurationError, match="is not in ring"):
+        keys.load(folder, Role.POLICY)
+    seal = next((folder / "masking").glob("seal-*.key"))
+    (folder / "masking" / "sign.key").write_bytes(seal.read_bytes())
+    with pytest.raises(ConfigurationError, match="Ed25519"):
+        keys.load(folder, Role.MASKING)
+
+
+def test_a_retired_signing_key_starts_no_service(folder: Path) -> None:
+    old = (folder / "policy" / "sign.key").read_bytes()
+    keys.rotate(folder, Role.POLICY, LATER)
+    (folder / "policy" / "sign.key").write_bytes(old)
+    with pytest.raises(ConfigurationError, match="is not in ring"):
+        keys.load(folder, Role.POLICY)
+
+
+def test_the_ring_shows_no_secret(folder: Path) -> None:
+    text = json.dumps(keys.read_ring(folder).model_dump(mode="json"))
+    for role in Role:
+        assert keys.read_password(folder, role) not in text
+    assert "PRIVATE" not in text
