@@ -2,16 +2,13 @@
 
 from datetime import UTC, datetime
 
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
-
 from callgate import keys
-from callgate.errors import ConfigurationError, LostRace
+from callgate.errors import BrokerAway, ConfigurationError, LostRace
 from callgate.provision import ProvisionReport, provision
 from callgate.records import Records
-from callgate.rights import inbox_prefix
 from callgate.settings import Settings
 from callgate.streams import APPROVAL_TIMERS, CONSUMED, partitions
+from cli.broker_client import connect
 from contracts.identity import Role
 from contracts.records import Genesis
 from contracts.subjects import genesis_subject
@@ -23,20 +20,11 @@ async def provision_deployment(settings: Settings, *, upgrade: bool = False) -> 
     if url is None:
         raise ConfigurationError("no_broker", "set broker.url, or use `callgate up`, which provisions its own broker")
     held = keys.load(settings.keys_folder, Role.PROVISIONER)
-    client = Client()
     try:
-        try:
-            await client.connect(
-                url,
-                user=Role.PROVISIONER.value,
-                password=held.password,
-                inbox_prefix=inbox_prefix(Role.PROVISIONER).encode(),
-                allow_reconnect=False,
-            )
-        except (NatsError, OSError, TimeoutError):
-            raise ConfigurationError(
-                "broker_unreachable", f"no broker at {url} lets the provisioner in; does it run with these keys?"
-            ) from None
+        client = await connect(settings, url, Role.PROVISIONER, held.password)
+    except BrokerAway as away:
+        raise ConfigurationError("broker_unreachable", f"{away.detail}; does it run with these keys?") from None
+    try:
         report = await provision(
             client,
             epoch=layout.epoch,

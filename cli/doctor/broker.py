@@ -1,32 +1,28 @@
 """What the broker tells: who gets in, whether streams and consumers stand as the table says, its disk, its clock."""
 
-import asyncio
 import contextlib
 import re
 import shutil
-import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
 from callgate import keys
 from callgate.errors import BrokerAway, ConfigurationError
 from callgate.log import reading
 from callgate.provision import SAFE_CONSUMER, SAFE_STREAM, Difference, consumer_differences, stream_differences
-from callgate.rights import durables, inbox_prefix
+from callgate.rights import durables
 from callgate.settings import Settings
 from callgate.streams import APPROVAL_TIMERS, CONSUMED, consumers, streams
+from cli.broker_client import connect
 from cli.doctor.findings import Finding
 from contracts.identity import Role
 
 CLOCK_LIMIT = 2.0
 """Seconds by which the clocks of this machine and the broker may differ."""
-_PATIENCE = 15.0
-"""Seconds to get in at one of the servers."""
 _CALLS = re.compile(r"CALLS_([1-9]\d*)_(\d+)")
 
 
@@ -46,28 +42,10 @@ async def visit(settings: Settings, url: str) -> AsyncIterator[Visit | Finding]:
     if role is None:
         yield Finding("FAIL", "broker", f"no role's nats.password lies in {settings.keys_folder}: nobody to ask it as")
         return
-    ca = settings.broker.tls_ca
-    client = Client()
     try:
-        async with asyncio.timeout(_PATIENCE):
-            await client.connect(
-                [server.strip() for server in url.split(",")],
-                user=role.value,
-                password=password,
-                inbox_prefix=inbox_prefix(role).encode(),
-                allow_reconnect=False,
-                # nats-py tries a server that is away 60 times, every 2 s, before it says so.
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0,
-                connect_timeout=3,
-                error_cb=_quiet,
-                tls=ssl.create_default_context(cafile=str(ca)) if ca is not None else None,
-            )
-    except (NatsError, OSError, TimeoutError):
-        await client.close()
-        yield Finding(
-            "FAIL", "broker", f"no broker at {url} lets {role} in; is it running, with these keys' passwords?"
-        )
+        client = await connect(settings, url, role, password)
+    except BrokerAway as away:
+        yield Finding("FAIL", "broker", f"{away.detail}; is it running, with these keys' passwords?")
         return
     try:
         yield Visit(client, role, url)
@@ -210,7 +188,3 @@ def _size(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
-
-
-async def _quiet(_error: Exception) -> None:
-    """What goes wrong is told by the exception."""
