@@ -75,13 +75,13 @@ def postgres_url() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _container() -> Iterator[str]:
-    from testcontainers.postgres import PostgresContainer
+    from testcontainers.community.postgres import PostgresContainer
 
     try:
         container = PostgresContainer("postgres:16-alpine", driver="psycopg")
         container.start()
     except Exception as error:
-        pytest.skip(f"no Docker engine runs PostgreSQL here, and CALLGATE_TEST_POSTGRES is not set ({type(error)})")
+        pytest.skip(f"no Docker engine runs PostgreSQL here, and CALLGATE_TEST_POSTGRES is not set ({type(error).__name__})")
     try:
         yield container.get_connection_url()
     finally:
