@@ -81,7 +81,8 @@ def _container() -> Iterator[str]:
         container = PostgresContainer("postgres:16-alpine", driver="psycopg")
         container.start()
     except Exception as error:
-        pytest.skip(f"no Docker engine runs PostgreSQL here, and CALLGATE_TEST_POSTGRES is not set ({type(error).__name__})")
+        why = type(error).__name__
+        pytest.skip(f"no Docker engine runs PostgreSQL here, and CALLGATE_TEST_POSTGRES is not set ({why})")
     try:
         yield container.get_connection_url()
     finally:
