@@ -165,13 +165,32 @@ class Ring:
 
     def _verify(self, signature: Signature, encoded: bytes) -> None:
         # A signature over the same bytes is good for ever; services of one process meet the same event often.
-        seen = (signature.key_id, signature.value, hashlib.sha256(encoded).digest())
+        seen = _token(signature, encoded)
         if seen in self._good:
             return
         try:
             self._signing[signature.key_id].verify(signature.value, encoded)
         except InvalidSignature:
             raise BadSignature("bad_signature") from None
+        self._remember(seen)
+
+    def made(self, payload_type: str, body: bytes, header: str) -> None:
+        """Notes a signature that this process has just made, so that its other services need not verify it again.
+
+        The key's role, use and validity are still checked at each use.
+        """
+        signature = Signature.parse(header)
+        if signature is not None and signature.key_id in self._signing:
+            self._remember(_token(signature, pae(payload_type, body)))
+
+    def _remember(self, seen: "_Seen") -> None:
         if len(self._good) >= _REMEMBERED:
             del self._good[next(iter(self._good))]
         self._good[seen] = None
+
+
+_Seen = tuple[str, bytes, bytes]
+
+
+def _token(signature: Signature, encoded: bytes) -> _Seen:
+    return signature.key_id, signature.value, hashlib.sha256(encoded).digest()

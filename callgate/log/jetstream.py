@@ -64,13 +64,15 @@ class JetStreamLog:
         event = make_event(draft.event_id, answers.ref, draft.at, answers.digest, draft.data)
         body = encode_event(event)
         ce_type = draft.data.TYPE
+        signature = self._signer.sign(ce_type, body)
+        self._verifier.made(ce_type, body, signature)
         headers = {
             "ce-specversion": "1.0",
             "ce-id": draft.event_id,
             CE_TYPE: ce_type,
             "ce-source": f"/callgate/{self._signer.role}",
             "content-type": "application/json",
-            SIGNATURE_HEADER: self._signer.sign(ce_type, body),
+            SIGNATURE_HEADER: signature,
             "Nats-Expected-Last-Subject-Sequence-Subject": answers.ref.all_events,
         }
         traceparent = trace_context(traceparent)

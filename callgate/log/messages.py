@@ -54,6 +54,10 @@ class Verifier:
         self._ring = ring
         self._shards = dict(shards)
 
+    def made(self, ce_type: str, body: bytes, header: str) -> None:
+        """Notes what this process has just signed: see `Ring.made`."""
+        self._ring.made(ce_type, body, header)
+
     def verify(self, message: Message) -> Recorded | Alien:
         """The event, its signature, role, subject and ids verified; its place in the chain is the fold's to check."""
         try:
