@@ -59,7 +59,10 @@ class Log(Protocol):
         ...
 
     async def read_session(self, partition: Partition, session_id: str) -> list[Chain]:
-        """The session's calls in that partition, in the order in which they began. BrokerAway."""
+        """The session's calls in that partition, in the order in which they began. BrokerAway.
+
+        From the nearest replica, which in a cluster may be some milliseconds behind the leader.
+        """
         ...
 
     def follow(self, partition: Partition, after: int = 0, event: str = "*") -> AsyncIterator[Recorded | Alien]:

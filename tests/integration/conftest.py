@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from deployment import Deployment, running_deployment
+
+pytest.register_assert_rewrite("log_suite")
+
+from deployment import Deployment, running_deployment  # noqa: E402
 
 
 @pytest.fixture
