@@ -74,11 +74,18 @@ class Running:
         for subscriber in self._platform.broker.subscribers:
             await subscriber.stop()
         await self._deliveries.drain(DRAIN_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _ended(self._tasks)
         if self.service.close is not None:
             await self.service.close()
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels tasks until they end: before Python 3.12 `asyncio.wait_for`, which libraries use, may swallow one."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=1)
 
 
 class _Server(uvicorn.Server):

@@ -123,12 +123,14 @@ async def open_platform(settings: Settings, role: Role, ring: Ring | None = None
         )
     finally:
         with contextlib.suppress(NatsError, ConnectionError, TimeoutError):
-            await asyncio.wait_for(broker.stop(), 10)
+            async with asyncio.timeout(10):
+                await broker.stop()
 
 
 async def _connected(broker: NatsBroker, url: str) -> Client:
     try:
-        await asyncio.wait_for(broker.connect(), CONNECT_TIMEOUT)
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await broker.connect()
     except (TimeoutError, NatsError, OSError):
         raise ConfigurationError(
             "broker_unreachable", f"no broker that lets us in at {url}; is it running, and provisioned with these keys?"

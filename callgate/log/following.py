@@ -56,7 +56,8 @@ async def follow(
             # Live from here, as long as nothing is missing.
             while True:
                 try:
-                    message = await asyncio.wait_for(cues.get(), LOOK_EVERY)
+                    async with asyncio.timeout(LOOK_EVERY):  # wait_for may swallow a cancellation (until 3.12)
+                        message = await cues.get()
                 except TimeoutError:
                     break
                 if message.sequence <= after:

@@ -126,7 +126,8 @@ async def direct_batch(
     try:
         await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
         while True:
-            reply = await asyncio.wait_for(arrivals.get(), _TIMEOUT)
+            async with asyncio.timeout(_TIMEOUT):
+                reply = await arrivals.get()
             headers = reply.headers or {}
             status = headers.get("Status")
             # The server's own status has no sequence; a stored message may well carry a header of that name.
