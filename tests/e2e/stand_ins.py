@@ -20,7 +20,7 @@ PYTHON, NATS = "python:3.11-slim-bookworm", "nats:2.15-alpine"
 LABEL = "callgate.stand-in"
 _PACKAGES = "python3,python3-distutils,python3.11-venv,ca-certificates,busybox-static"
 _DEBIAN = f"callgate-stand-in/debian:bookworm-{hashlib.sha256(_PACKAGES.encode()).hexdigest()[:12]}"
-_PYTHON, _NATS = "callgate-stand-in/python:3.11", "callgate-stand-in/nats:2.15"
+_PYTHON = "callgate-stand-in/python:3.11"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _PIP = ("index-url", "extra-index-url", "trusted-host", "proxy")
 
@@ -66,6 +66,8 @@ def base_images() -> Iterator[None]:
     finally:
         for name in lent:
             docker("rmi", name)
+        # What former builds on stand-ins left; derived images carry the label too.
+        docker("image", "prune", "--force", "--filter", f"label={LABEL}", "--filter", "until=12h")
 
 
 def _has(image: str) -> bool:
@@ -113,6 +115,10 @@ def _python() -> str:
 
 def _nats() -> str:
     """nats-server of our own environment, and the wget of the real image's busybox."""
+    server = Path(sysconfig.get_path("scripts"), "nats-server").read_bytes()
+    image = f"callgate-stand-in/nats:{hashlib.sha256(server).hexdigest()[:12]}"
+    if _has(image):
+        return image
     container = docker("create", _debian(), "true")
     try:
         copied = subprocess.run(("docker", "cp", f"{container}:/bin/busybox", "-"), capture_output=True, check=True)
@@ -122,7 +128,6 @@ def _nats() -> str:
         member = archive.extractfile("busybox")
         assert member is not None
         busybox = member.read()
-    server = Path(sysconfig.get_path("scripts"), "nats-server").read_bytes()
     root = io.BytesIO()
     with tarfile.open(fileobj=root, mode="w") as archive:
         for name, content in (("usr/local/bin/nats-server", server), ("bin/busybox", busybox)):
@@ -131,8 +136,8 @@ def _nats() -> str:
         link.type, link.linkname = tarfile.SYMTYPE, "busybox"
         archive.addfile(link)
     changes = ("--change", "ENV PATH=/usr/local/bin:/bin", "--change", f"LABEL {LABEL}=nats")
-    docker("import", *changes, "-", _NATS, data=root.getvalue())
-    return _NATS
+    docker("import", *changes, "-", image, data=root.getvalue())
+    return image
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
