@@ -1,0 +1,171 @@
+"""Every error is a problem document, and none carries a text that is not ours."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+
+from callgate.errors import BrokerAway, Rejected
+from callgate.http import PROBLEM, Problem, create_app, json_response
+from callgate.service import Service
+from callgate.telemetry import REQUESTS
+from contracts.identity import Role
+
+SECRET = "4111111111111111"
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    amount: int
+
+
+def routes() -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/things/{thing}")
+    async def thing(thing: int) -> Any:
+        return json_response({"thing": thing})
+
+    @router.post("/things")
+    async def make(body: Body) -> Any:
+        return json_response({"amount": body.amount}, 201)
+
+    @router.get("/crash")
+    async def crash() -> None:
+        raise ValueError(SECRET)
+
+    @router.get("/rejected")
+    async def rejected() -> None:
+        raise Rejected("never", SECRET)
+
+    @router.get("/away")
+    async def away() -> None:
+        raise BrokerAway
+
+    @router.get("/problem")
+    async def problem() -> None:
+        raise Problem(409, "taken", "Take another.", {"Retry-After": "9"}, {"which": "this"})
+
+    return router
+
+
+class Ready:
+    waits_for: str | None = None
+
+
+@pytest.fixture
+def ready() -> Ready:
+    return Ready()
+
+
+@pytest.fixture
+async def client(ready: Ready) -> AsyncIterator[httpx.AsyncClient]:
+    services = [
+        Service(Role.POLICY, routers=(routes(),), ready=lambda: ready.waits_for),
+        Service(Role.AUDIT),
+    ]
+    # As a server sees it: what escapes the application would be raised here.
+    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url="http://callgate.test") as client:
+        yield client
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == PROBLEM
+    assert SECRET not in answer.text
+    body: dict[str, Any] = answer.json()
+    assert body["type"] == f"https://callgate.dev/problems/{code}"
+    assert (body["status"], body["code"]) == (status, code)
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+async def test_what_is_not_there(client: httpx.AsyncClient) -> None:
+    problem(await client.get(f"/{SECRET}"), 404, "not_found")
+
+
+async def test_another_method(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/things")
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"json": {"amount": SECRET + "x"}},
+        {"json": {"amount": 1, "extra": SECRET}},
+        {"json": [SECRET]},
+        {"json": {}},
+        {"content": b"{" + SECRET.encode(), "headers": {"content-type": "application/json"}},
+        {"content": SECRET.encode()},
+        {"content": b"\xff\xfe", "headers": {"content-type": "application/json"}},
+        {},
+    ],
+)
+async def test_another_shape(client: httpx.AsyncClient, sent: dict[str, Any]) -> None:
+    body = problem(await client.post("/things", **sent), 422, "invalid_request")
+    assert all(set(error) == {"at", "problem"} for error in body["errors"])
+
+
+async def test_a_wrong_parameter(client: httpx.AsyncClient) -> None:
+    body = problem(await client.get(f"/things/x{SECRET}"), 422, "invalid_request")
+    assert body["errors"] == [{"at": "path/thing", "problem": "int_parsing"}]
+
+
+@pytest.mark.parametrize("path", ["/crash", "/rejected"])
+async def test_a_fault_of_ours_shows_nothing(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    problem(await client.get(path), 500, "internal_error")
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.name == "callgate.http"
+    assert "test_http.py" in record.__dict__["error"]
+    assert SECRET not in caplog.text
+    assert SECRET not in json.dumps(record.__dict__, default=str)
+
+
+async def test_a_broker_that_is_away(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/away")
+    problem(answer, 503, "broker_away")
+    assert answer.headers["retry-after"] == "2"
+
+
+async def test_a_problem_of_a_service(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/problem")
+    assert problem(answer, 409, "taken")["which"] == "this"
+    assert answer.headers["retry-after"] == "9"
+
+
+async def test_health_is_of_every_service(client: httpx.AsyncClient, ready: Ready) -> None:
+    answer = await client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "services": {"policy": "ok", "audit": "ok"}}
+    ready.waits_for = "no policies yet"
+    answer = await client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "waiting", "services": {"policy": "no policies yet", "audit": "ok"}}
+
+
+def counted(route: str, status: int) -> float:
+    return float(REQUESTS.labels("http", route, str(status))._value.get())
+
+
+async def test_requests_are_counted_by_route_and_never_by_path(client: httpx.AsyncClient) -> None:
+    before = counted("/things/{thing}", 200), counted("/crash", 500), counted("none", 404)
+    await client.get("/things/42")
+    await client.get("/crash")
+    await client.get(f"/{SECRET}")
+    assert (counted("/things/{thing}", 200), counted("/crash", 500), counted("none", 404)) == tuple(
+        n + 1 for n in before
+    )
+    metrics = await client.get("/metrics")
+    assert "callgate_http_requests_total" in metrics.text
+    assert SECRET not in metrics.text

@@ -1,0 +1,217 @@
+"""callgate.yaml: the environment wins, paths are the file's, and every error says where and what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from callgate.errors import ConfigurationError
+from callgate.settings import Settings, load
+
+EXAMPLE = Path(__file__).parents[3] / "callgate.yaml"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "callgate.yaml"
+    path.write_text(text)
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        load(path)
+    return refused.value.detail
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in [name for name in os.environ if name.upper().startswith("CALLGATE_")]:
+        monkeypatch.delenv(name)
+
+
+def test_the_example_is_valid() -> None:
+    settings = load(EXAMPLE)
+    assert len(settings.catalog) > 0
+    assert settings.connections["crm"].credential is not None
+
+
+def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, ""))
+    assert settings.deployment == "local"
+    assert settings.keys_folder == tmp_path / ".callgate" / "keys"
+    assert len(settings.catalog) == 0
+
+
+def test_the_environment_wins_section_by_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(
+        tmp_path,
+        """
+listen: 127.0.0.1:1
+broker: {url: "nats://file:4222", shards: 4, ack_wait: 7}
+connections:
+  crm: {base_url: "http://file", functions: {read: {path: /read}}}
+""",
+    )
+    monkeypatch.setenv("CALLGATE_LISTEN", "127.0.0.1:2")
+    monkeypatch.setenv("CALLGATE_BROKER__URL", "nats://env:4222")
+    monkeypatch.setenv("CALLGATE_BROKER__SHARDS", "8")
+    monkeypatch.setenv("CALLGATE_CONNECTIONS__CRM__BASE_URL", "https://env")
+    settings = load(path)
+    assert settings.listen == "127.0.0.1:2"
+    assert (settings.broker.url, settings.broker.shards, settings.broker.ack_wait) == ("nats://env:4222", 8, 7)
+    assert settings.connections["crm"].base_url == "https://env"
+    assert settings.catalog.get("crm.read") is not None
+
+
+def test_an_override_of_the_command_wins_over_the_file(tmp_path: Path) -> None:
+    assert load(written(tmp_path, "listen: 127.0.0.1:1"), {"listen": "127.0.0.1:9"}).listen == "127.0.0.1:9"
+
+
+def test_settings_cannot_be_changed(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, ""))
+    with pytest.raises(ValueError, match="frozen"):
+        settings.listen = "elsewhere"  # type: ignore[misc]
+
+
+def test_relative_paths_are_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    path = written(
+        folder,
+        """
+state: state
+keys: ../keys
+policy: {folder: cedar}
+broker: {tls_ca: ca.pem}
+development: {upstream_token: token}
+connections:
+  crm: {base_url: "http://x", credential: {file: crm.token}, functions: {read: {path: /read}}}
+  pay: {base_url: "http://x", credential: {file: /run/secrets/pay}, functions: {read: {path: /read}}}
+  open: {base_url: "http://x", credential: {env: TOKEN}, functions: {read: {path: /read}}}
+""",
+    )
+    monkeypatch.chdir(tmp_path)
+    for given in (path, path.relative_to(tmp_path)):
+        settings = load(given)
+        here = given.parent
+        assert settings.state == here / "state"
+        assert settings.keys_folder == here / "../keys"
+        assert settings.policy.folder == here / "cedar"
+        assert settings.broker.tls_ca == here / "ca.pem"
+        assert settings.development is not None
+        assert settings.development.upstream_token == here / "token"
+        files = {name: c.credential.file for name, c in settings.connections.items() if c.credential}
+        assert files == {"crm": here / "crm.token", "pay": Path("/run/secrets/pay"), "open": None}
+
+
+# Errors: where, what, and what to write instead
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("deployment: local\nbrokr: {}\n", 2, "brokr is no setting; remove it or mend its spelling"),
+        ("broker:\n  url: x\n  shard: 2\n", 3, "broker.shard is no setting"),
+        ("broker:\n  shards: many\n", 2, "broker.shards: "),
+        ("broker:\n  shards: 65\n", 2, "less than or equal to 64"),
+        ("broker:\n  replicas: 2\n", 2, "1, 3 or 5"),
+        ("deployment: Not Good\n", 1, "deployment: "),
+        ("telemetry:\n  level: loud\n", 2, "'debug', 'info', 'warning' or 'error'"),
+        ("connections:\n  crm:\n    base_url: nowhere\n    functions: {r: {path: /}}\n", 3, "must be http(s)://"),
+        (
+            "connections:\n  crm:\n    base_url: http://x\n    functions:\n      read:\n        path: read\n",
+            5,
+            "must start with '/'",
+        ),
+        ("connections:\n  crm:\n    base_url: http://x\n    functions: {}\n", 4, "at least 1"),
+        ("connections:\n  crm:\n    base_url: http://x\n", 2, "functions: Field required"),
+        (
+            "identity:\n  issuers:\n    - issuer: https://x\n      audience: a\n      nonsense: 1\n",
+            5,
+            "nonsense is no setting",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, text: str, line: int, says: str) -> None:
+    path = written(tmp_path, text)
+    detail = refusal(path)
+    assert detail.startswith(f"{path}:{line}: ")
+    assert says in detail
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    detail = refusal(written(tmp_path, "nonsense: 1\nbroker:\n  shards: many\n"))
+    assert len(detail.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("a: [1,\n", 2, ""),
+        ("listen: {\n", 2, ""),
+        ("\tlisten: x\n", 1, "cannot start any token"),
+        ("- 1\n- 2\n", 1, "must be a mapping"),
+        ("just text\n", 1, "must be a mapping"),
+        ("listen: a\nlisten: b\n", 2, "listen stands here twice"),
+        ("broker:\n  url: a\n  epoch: 1\n  url: b\n", 4, "url stands here twice"),
+        ("true: 1\n", 1, "must be text; put it in quotes"),
+        ("connections:\n  1: {}\n", 2, "must be text; put it in quotes"),
+    ],
+)
+def test_what_is_no_such_yaml_is_named_with_its_line(tmp_path: Path, text: str, line: int, says: str) -> None:
+    path = written(tmp_path, text)
+    detail = refusal(path)
+    assert detail.startswith(f"{path}:{line}: ")
+    assert says in detail
+
+
+@pytest.mark.parametrize("text", ["a: \x00", "a: \x07", "a: 2026-99-99"])
+def test_what_yaml_cannot_hold_is_refused(tmp_path: Path, text: str) -> None:
+    assert "not YAML" in refusal(written(tmp_path, text))
+
+
+def test_an_alias_that_holds_itself_ends(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        load(written(tmp_path, "a: &x\n  b: *x\n"))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    assert "is missing; name another with --config" in refusal(tmp_path / "callgate.yaml")
+    assert "cannot be read" in refusal(tmp_path)
+    path = tmp_path / "callgate.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "UTF-8" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("CALLGATE_BROKER__SHARDS", "many", "broker.shards: "),
+        ("CALLGATE_BROKER__NONSENSE", "1", "broker.nonsense is no setting"),
+        ("CALLGATE_DEPLOYMENT", "Not Good", "deployment: "),
+        ("CALLGATE_BROKER", "{not json", "must be JSON"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    detail = refusal(written(tmp_path, "broker:\n  epoch: 1\n"))
+    assert detail.startswith(f"environment {name}: ")
+    assert says in detail
+
+
+def test_errors_do_not_quote_what_was_written(tmp_path: Path) -> None:
+    secret = "s3cr3t-token-that-does-not-belong-here"
+    for text in (
+        f"broker:\n  shards: {secret}\n",
+        f"connections:\n  crm:\n    credential: {secret}\n    base_url: http://x\n",
+    ):
+        assert secret not in refusal(written(tmp_path, text))
+
+
+def test_the_settings_class_reads_no_file_and_no_dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("CALLGATE_LISTEN=127.0.0.1:9\n")
+    monkeypatch.chdir(tmp_path)
+    assert Settings().listen == "127.0.0.1:8080"
