@@ -48,7 +48,11 @@ def test_endless_empty_members_end() -> None:
     assert body.finish() == (b"", False)
 
 
-@pytest.mark.parametrize("wire", [b"not gzip at all", gzip.compress(b"x" * 50)[:-1], gzip.compress(b"x") + b"tail"])
+@pytest.mark.parametrize(
+    "wire",
+    [b"not gzip at all", gzip.compress(b"x" * 50)[:-1], gzip.compress(b"x") + b"tail"],
+    ids=["no gzip", "cut short", "with a tail"],  # of its own: gzip's bytes hold the time
+)
 def test_damage_is_not_whole(wire: bytes) -> None:
     assert collect(100, "gzip", wire)[1] is False
 
