@@ -29,6 +29,14 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """Call under the start `after`: it stands although its acknowledgement never came, so nothing was sent on it."""
+
+    after: Recorded
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class WaitUntil:
     """Another executor may still be at work until then."""
 
@@ -50,7 +58,7 @@ class Nothing:
     code: str
 
 
-Step = Run | WaitUntil | GiveUp | Nothing
+Step = Run | Resume | WaitUntil | GiveUp | Nothing
 
 
 def authorise(call: Call, allowed: Recorded, catalog: Catalog) -> Authorised | str:
@@ -76,10 +84,13 @@ def _in_chain(call: Call, allowed: Recorded) -> bool:
     return any(recorded.digest == allowed.digest and recorded.sequence == allowed.sequence for recorded in call.chain)
 
 
-def next_step(call: Call, allowed: Recorded, idempotent: bool, now: datetime, skew: timedelta) -> Step:
+def next_step(
+    call: Call, allowed: Recorded, idempotent: bool, now: datetime, skew: timedelta, unsent: str | None = None
+) -> Step:
     """5. What to do on a delivery of `allowed`, given the whole chain.
 
-    A start that stands is somebody's execution: until its deadline plus skew it may be alive.
+    A start that stands is somebody's execution: until its deadline plus skew it may be alive. `unsent` is the event id
+    of a start of this very executor on which it never sent anything.
     """
     head = call.head
     if head is None or not _in_chain(call, allowed):
@@ -89,6 +100,8 @@ def next_step(call: Call, allowed: Recorded, idempotent: bool, now: datetime, sk
     started = head.data
     if not isinstance(started, ExecutionStarted):
         return Nothing("answered_already")
+    if head.event.event_id == unsent:
+        return Resume(head, started.attempt)
     dead_at = started.deadline + skew
     if now < dead_at:
         return WaitUntil(dead_at)

@@ -23,18 +23,19 @@ from contracts.events import (
 )
 from contracts.functions import Catalog, HttpConnection
 from contracts.lifecycle import Call
+from contracts.subjects import CallRef
 from services.executor.credentials import CredentialError, CredentialHeader, read_credential
 from services.executor.domain import (
     Authorised,
     GiveUp,
-    Nothing,
+    Resume,
     Run,
     WaitUntil,
     after_unknown,
     authorise,
     next_step,
 )
-from services.executor.http import Completed, HttpRunner, NotSent
+from services.executor.http import Completed, HttpRunner, NotSent, Outcome
 from services.executor.request import HttpRequest, RequestError, build_request
 
 logger = logging.getLogger("services.executor")
@@ -79,6 +80,8 @@ class Executor:
         self._instance = instance
         self._skew = clock_skew
         self._clock = clock
+        self._unsent: dict[CallRef, str] = {}
+        """Event ids of starts whose acknowledgement never came: they may stand, and nothing was sent on them."""
 
     async def on_allowed(self, recorded: Recorded, delivery: Delivery) -> None:
         """5. Verifies the whole chain, records the start, and only on its acknowledgement calls out."""
@@ -92,36 +95,48 @@ class Executor:
         except LookupError:
             # An `allowed` that stands in no valid chain is an alien: alarmed by the reading, never acted on.
             logger.error("not executed: no authorised chain", extra={"call": str(recorded.ref)})
-            return
-        try:
-            await self._proceed(chain.call, recorded, authorised, delivery)
-        except LostRace:
-            call = (await self._log.read(recorded.ref)).call
-            await self._proceed(call, recorded, authorised, delivery)
+            return None
+        call = chain.call
+        while True:
+            try:
+                return await self._proceed(call, recorded, authorised, delivery)
+            except LostRace:
+                # Not acknowledged as answered: what won may be a start, and whoever made it may yet die.
+                call = (await self._log.read(recorded.ref)).call
 
     async def _proceed(self, call: Call, allowed: Recorded, authorised: Authorised | str, delivery: Delivery) -> None:
         function = authorised.function if isinstance(authorised, Authorised) else None
         idempotent = function.spec.idempotent if function else False
-        step = next_step(call, allowed, idempotent, self._clock(), self._skew)
-        if isinstance(step, Nothing):
-            return
+        unsent = self._unsent.get(allowed.ref)
+        step = next_step(call, allowed, idempotent, self._clock(), self._skew, unsent)
         if isinstance(step, WaitUntil):
             delivery.again_in((step.at - self._clock()).total_seconds())
-        elif isinstance(step, GiveUp):
+            return
+        if isinstance(step, GiveUp):
             await self._record(OutcomeUnknown(code=step.code), step.after, delivery)
-        elif isinstance(authorised, str):
-            await self._record(self._refusal(step, authorised), step.after, delivery)
+        elif isinstance(step, Run):
+            await self._run(call, step, authorised, allowed, delivery)
+        elif isinstance(step, Resume):
+            # Before anything is awaited: of two deliveries only one goes on under a start that stands.
+            del self._unsent[allowed.ref]
+            await self._run(call, step, authorised, allowed, delivery)
         else:
-            prepared = await self._prepare(authorised, allowed)
-            if isinstance(prepared, str):
-                await self._record(self._refusal(step, prepared), step.after, delivery)
-            else:
-                await self._execute(call, step, prepared, delivery)
+            self._unsent.pop(allowed.ref, None)
 
-    @staticmethod
-    def _refusal(step: Run, code: str) -> EventData:
-        """It cannot be run: certainly no effect, unless an attempt went before whose outcome nobody knows."""
-        return ExecutionFailed(code=code) if step.attempt == 1 else OutcomeUnknown(code=code)
+    async def _run(
+        self, call: Call, step: Run | Resume, authorised: Authorised | str, allowed: Recorded, delivery: Delivery
+    ) -> None:
+        """Prepares the request and executes it, or records why that cannot be."""
+        try:
+            prepared = authorised if isinstance(authorised, str) else await self._prepare(authorised, allowed)
+            if isinstance(prepared, str):
+                await self._record(_refusal(step, prepared), step.after, delivery)
+                return
+        except BrokerAway:
+            if isinstance(step, Resume):
+                self._unsent[allowed.ref] = step.after.event.event_id
+            raise
+        await self._execute(call, step, prepared, delivery)
 
     async def _prepare(self, authorised: Authorised, allowed: Recorded) -> Prepared | str:
         """Opens the arguments, builds the request, reads the credential; the code of what failed."""
@@ -130,36 +145,61 @@ class Executor:
         try:
             place = Place(allowed.ref, authorised.arguments_event_id, "arguments")
             raw = await self._sealer.open(authorised.arguments, place, "raw")
-            request = build_request(connection, function, parse(raw, numbers="exact"))
+            arguments = parse(raw, numbers="exact")
+            if not isinstance(arguments, dict):
+                return "arguments_not_an_object"
+            request = build_request(connection, function, arguments)
             credential = read_credential(connection.credential, self._environ) if connection.credential else None
         except (Rejected, JsonTextError, RequestError, CredentialError) as error:
             return error.code
         timeout = function.spec.timeout or connection.timeout
         return Prepared(function.name, connection, request, credential, timeout, function.spec.idempotent)
 
-    async def _execute(self, call: Call, step: Run | GiveUp, prepared: Prepared, delivery: Delivery) -> None:
+    async def _execute(self, call: Call, step: Run | Resume, prepared: Prepared, delivery: Delivery) -> None:
         """5, 6. An idempotent function whose outcome is unknown runs again here at once, a few times."""
-        while isinstance(step, Run):
-            deadline = self._clock() + timedelta(seconds=prepared.timeout)
-            started = await self._record(
-                ExecutionStarted(instance=self._instance, attempt=step.attempt, deadline=deadline),
-                step.after,
-                delivery,
-            )
-            call = call.apply(started)
-            outcome = await self._runner.run(
-                prepared.request,
-                credential=prepared.credential,
-                idempotency_key=started.ref.call_id,
-                deadline_seconds=(deadline - self._clock()).total_seconds(),
-                response_limit=prepared.connection.response_limit,
-                traceparent=delivery.traceparent,
-            )
+        following: Run | Resume | GiveUp = step
+        while not isinstance(following, GiveUp):
+            if isinstance(following, Run):
+                started = await self._start(following, prepared.timeout, delivery)
+                call = call.apply(started)
+            else:
+                started = following.after
+            outcome = await self._send(started, prepared, delivery)
             if isinstance(outcome, (Completed, NotSent)):
                 await self._record_outcome(outcome, prepared, started, delivery)
                 return
-            step = after_unknown(call, started, prepared.idempotent, outcome.code)
-        await self._insist(Draft(uuid7(), self._clock(), OutcomeUnknown(code=step.code)), step.after, delivery)
+            following = after_unknown(call, started, prepared.idempotent, outcome.code)
+        await self._insist(
+            Draft(uuid7(), self._clock(), OutcomeUnknown(code=following.code)), following.after, delivery
+        )
+
+    async def _start(self, step: Run, seconds: float, delivery: Delivery) -> Recorded:
+        """5. The start as it stands on disk; nothing is sent before."""
+        at = self._clock()
+        deadline = at + timedelta(seconds=seconds)
+        start = ExecutionStarted(instance=self._instance, attempt=step.attempt, deadline=deadline)
+        draft = Draft(uuid7(), at, start)
+        ref = step.after.ref
+        try:
+            started = await self._log.append(draft, step.after, traceparent=delivery.traceparent)
+        except BrokerAway:
+            self._unsent[ref] = draft.event_id
+            raise
+        self._unsent.pop(ref, None)
+        return started
+
+    async def _send(self, started: Recorded, prepared: Prepared, delivery: Delivery) -> Outcome:
+        """Calls out once, under a start that stands; aborted by its deadline, even where that has passed already."""
+        start = started.data
+        assert isinstance(start, ExecutionStarted)  # noqa: S101
+        return await self._runner.run(
+            prepared.request,
+            credential=prepared.credential,
+            idempotency_key=started.ref.call_id,
+            deadline_seconds=(start.deadline - self._clock()).total_seconds(),
+            response_limit=prepared.connection.response_limit,
+            traceparent=delivery.traceparent,
+        )
 
     async def _record_outcome(
         self, outcome: Completed | NotSent, prepared: Prepared, started: Recorded, delivery: Delivery
@@ -201,10 +241,17 @@ class Executor:
                 head = call.head
                 evidence = isinstance(draft.data, (ExecutionCompleted, ExecutionFailed))
                 if head is None or not isinstance(head.data, OutcomeUnknown) or not evidence:
+                    extra = {"call": str(started.ref), "outcome": draft.data.NAME}
+                    logger.warning("an outcome came too late to be recorded", extra=extra)
                     raise
                 await self._log.append(draft, head, traceparent=delivery.traceparent)
 
         await _patiently(append)
+
+
+def _refusal(step: Run | Resume, code: str) -> EventData:
+    """It cannot be run: certainly no effect, unless an attempt went before whose outcome nobody knows."""
+    return ExecutionFailed(code=code) if step.attempt == 1 else OutcomeUnknown(code=code)
 
 
 async def _patiently(work: Callable[[], Awaitable[T]]) -> T:

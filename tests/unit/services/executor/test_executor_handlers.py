@@ -1,0 +1,536 @@
+"""The order of effects: what is on disk before a request leaves, and what every failed write leads to."""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from memory_log import Calls, Clock, MemoryLog, MemorySealer, delivery
+
+from callgate.errors import BrokerAway, Rejected
+from callgate.sealing import Place
+from contracts.events import (
+    Cancelled,
+    EventData,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionStarted,
+    OutcomeUnknown,
+    Recorded,
+)
+from contracts.functions import Catalog, Credential, FunctionSpec, HttpConnection
+from services.executor import handlers
+from services.executor.credentials import CredentialHeader
+from services.executor.handlers import Executor
+from services.executor.http import Completed, HttpRunner, NotSent, Outcome, Unknown
+from services.executor.request import HttpRequest
+
+SKEW = 2.0
+TIMEOUT = 30.0
+OK = Completed(200, "application/json", b'{"ok":true}', False, 4.2)
+TOKEN = "sesame-sesame"
+AMOUNT = {"type": "object", "properties": {"amount": {"type": "number"}}}
+CATALOG = Catalog(
+    {
+        "shop": HttpConnection(
+            base_url="http://127.0.0.1:1",
+            timeout=TIMEOUT,
+            credential=Credential(env="SHOP"),
+            functions={
+                "pay": FunctionSpec(path="/pay", input=AMOUNT),
+                "look": FunctionSpec(path="/look", input=AMOUNT, idempotent=True),
+                "quick": FunctionSpec(path="/quick", input=AMOUNT, timeout=1.5),
+            },
+        )
+    }
+)
+
+
+@dataclass
+class Sent:
+    request: HttpRequest
+    key: str
+    deadline: float
+    credential: CredentialHeader | None
+
+
+@dataclass
+class Runner:
+    """Answers with `outcomes` in order, the last one for ever; `meanwhile` happens while a request is under way."""
+
+    journal: list[str]
+    outcomes: list[Outcome] = field(default_factory=lambda: [OK])
+    sent: list[Sent] = field(default_factory=list)
+    meanwhile: Callable[[], Awaitable[Any]] | None = None
+
+    async def run(
+        self,
+        request: HttpRequest,
+        *,
+        credential: CredentialHeader | None,
+        idempotency_key: str,
+        deadline_seconds: float,
+        response_limit: int,
+        traceparent: str | None = None,
+    ) -> Outcome:
+        if not deadline_seconds > 0:
+            return NotSent("deadline_passed")
+        self.journal.append("send")
+        self.sent.append(Sent(request, idempotency_key, deadline_seconds, credential))
+        if self.meanwhile is not None:
+            waiting, self.meanwhile = self.meanwhile, None
+            await waiting()
+        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.log = MemoryLog(self.clock)
+        self.sealer = MemorySealer()
+        self.runner = Runner(self.log.journal)
+        self.environ = {"SHOP": TOKEN}
+        self.catalog = CATALOG
+        self.executor = self.replica()
+
+    def replica(self, instance: str = "e1") -> Executor:
+        return Executor(
+            log=self.log,
+            sealer=self.sealer.as_sealer,
+            runner=cast(HttpRunner, self.runner),
+            catalog=self.catalog,
+            environ=self.environ,
+            instance=instance,
+            clock_skew=timedelta(seconds=SKEW),
+            clock=self.clock,
+        )
+
+    def allowed(self, function: str = "shop.pay", arguments: bytes = b'{"amount":40}') -> Recorded:
+        return Calls(self.log, self.sealer, function, arguments).allowed(CATALOG.digest_of(function))
+
+    async def deliver(self, allowed: Recorded, number: int = 1, executor: Executor | None = None) -> float | None:
+        """The seconds until it is to come again; None where it is done."""
+        delivered = delivery(number)
+        await (executor or self.executor).on_allowed(allowed, delivered)
+        return delivered.later
+
+    def after_allowed(self, allowed: Recorded) -> list[str]:
+        names = self.log.names(allowed.ref)
+        return names[names.index("allowed") + 1 :]
+
+    def last(self, allowed: Recorded) -> EventData:
+        head = self.log.call(allowed.ref).head
+        assert head is not None
+        return head.data
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setattr(handlers, "_PAUSE", (0.0, 0.0))
+    return Scene()
+
+
+# The order of effects
+
+
+async def test_the_start_is_on_disk_before_anything_is_sent(scene: Scene) -> None:
+    allowed = scene.allowed()
+    assert await scene.deliver(allowed) is None
+    assert scene.log.journal == ["execution_started", "send", "execution_completed"]
+    start = scene.log.call(allowed.ref).last(ExecutionStarted)
+    assert start == ExecutionStarted(instance="e1", attempt=1, deadline=scene.clock.now + timedelta(seconds=TIMEOUT))
+    (sent,) = scene.runner.sent
+    assert (sent.key, sent.deadline) == (allowed.ref.call_id, TIMEOUT)
+    assert json.loads(sent.request.body or b"") == {"amount": 40}
+    assert sent.credential is not None
+    assert sent.credential.value.reveal() == f"Bearer {TOKEN}"
+
+
+async def test_the_result_is_sealed_for_its_own_event(scene: Scene) -> None:
+    allowed = scene.allowed()
+    await scene.deliver(allowed)
+    recorded = scene.log.call(allowed.ref).head
+    assert recorded is not None
+    assert isinstance(recorded.data, ExecutionCompleted)
+    place = Place(allowed.ref, recorded.event.event_id, "result")
+    assert await scene.sealer.open(recorded.data.result, place, "raw") == OK.body
+    assert (recorded.data.status, recorded.data.size, recorded.data.truncated) == (200, len(OK.body), False)
+
+
+async def test_a_functions_own_timeout_is_its_deadline(scene: Scene) -> None:
+    await scene.deliver(scene.allowed("shop.quick"))
+    assert scene.runner.sent[0].deadline == 1.5
+
+
+async def test_the_whole_chain_is_asked_of_the_leader_from_the_second_delivery_on(scene: Scene) -> None:
+    allowed = scene.allowed()
+    await scene.deliver(allowed, number=2)
+    assert scene.log.journal[0] == "read"
+
+
+async def test_what_is_recorded_shows_no_value(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    scene.runner.outcomes = [Unknown("timeout")]
+    allowed = scene.allowed(arguments=b'{"amount":4111111111111111}')
+    await scene.deliver(allowed)
+    assert "4111" not in caplog.text + repr(scene.log.call(allowed.ref).chain) + repr(scene.runner.sent[0].request)
+
+
+# What certainly has no effect
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda s: s.environ.clear(), "credential_missing"),
+        (lambda s: s.sealer.errors.append(Rejected("key_missing")), "key_missing"),
+        (lambda s: setattr(s.runner, "outcomes", [NotSent("connection_refused")]), "connection_refused"),
+    ],
+)
+async def test_certainly_no_effect(scene: Scene, spoil: Callable[[Scene], Any], code: str) -> None:
+    allowed = scene.allowed()
+    spoil(scene)
+    assert await scene.deliver(allowed) is None
+    assert scene.last(allowed) == ExecutionFailed(code=code)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(b"[1]", "arguments_not_an_object"), (b"{", "syntax"), (b'{"amount":1e999}', "number_precision")],
+)
+async def test_arguments_that_make_no_request(scene: Scene, arguments: bytes, code: str) -> None:
+    allowed = scene.allowed(arguments=arguments)
+    assert await scene.deliver(allowed) is None
+    assert scene.last(allowed) == ExecutionFailed(code=code)
+    assert scene.after_allowed(allowed) == ["execution_failed"]
+    assert scene.runner.sent == []
+
+
+async def test_a_function_that_changed_is_not_run(scene: Scene) -> None:
+    allowed = Calls(scene.log, scene.sealer).allowed("d" * 64)
+    await scene.deliver(allowed)
+    assert scene.last(allowed) == ExecutionFailed(code="function_changed")
+    assert scene.runner.sent == []
+
+
+async def test_an_allowed_outside_of_any_chain_is_left_alone(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    allowed, other = scene.allowed(), scene.allowed()
+    copy = Recorded(allowed.ref, 9, allowed.recorded_at, other.digest, "key", other.event)
+    for number in (1, 2):
+        assert await scene.deliver(copy, number) is None
+    assert scene.after_allowed(allowed) == []
+    assert scene.runner.sent == []
+    assert "no authorised chain" in caplog.text
+
+
+async def test_a_withdrawn_call_is_not_run(scene: Scene) -> None:
+    allowed = scene.allowed()
+    scene.log.rivals["execution_started"] = lambda: scene.log.put(allowed.ref, Cancelled(by="bot", code="withdrawn"))
+    assert await scene.deliver(allowed) is None
+    assert scene.after_allowed(allowed) == ["cancelled"]
+    assert scene.runner.sent == []
+
+
+# An outcome that nobody knows
+
+
+async def test_a_function_that_is_not_idempotent_is_sent_once(scene: Scene) -> None:
+    scene.runner.outcomes = [Unknown("disconnected")]
+    allowed = scene.allowed()
+    for number in (1, 2, 3):
+        assert await scene.deliver(allowed, number) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "outcome_unknown"]
+    assert scene.last(allowed) == OutcomeUnknown(code="disconnected")
+    assert len(scene.runner.sent) == 1
+
+
+async def test_an_idempotent_one_is_sent_again_each_time_with_a_start_of_its_own(scene: Scene) -> None:
+    scene.runner.outcomes = [Unknown("timeout"), Unknown("timeout"), OK]
+    allowed = scene.allowed("shop.look")
+    await scene.deliver(allowed)
+    assert scene.log.journal == [*["execution_started", "send"] * 3, "execution_completed"]
+    starts = [r.data for r in scene.log.call(allowed.ref).chain if isinstance(r.data, ExecutionStarted)]
+    assert [start.attempt for start in starts] == [1, 2, 3]
+
+
+async def test_an_idempotent_one_is_given_up_in_the_end(scene: Scene) -> None:
+    scene.runner.outcomes = [Unknown("timeout")]
+    allowed = scene.allowed("shop.look")
+    await scene.deliver(allowed)
+    assert scene.after_allowed(allowed) == [*["execution_started"] * 3, "outcome_unknown"]
+
+
+async def test_not_sent_after_an_unknown_attempt_says_nothing_of_that_one(scene: Scene) -> None:
+    scene.runner.outcomes = [Unknown("timeout"), NotSent("connection_refused")]
+    allowed = scene.allowed("shop.look")
+    await scene.deliver(allowed)
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_started", "outcome_unknown"]
+    assert scene.last(allowed) == OutcomeUnknown(code="connection_refused")
+
+
+# Replicas and redeliveries
+
+
+async def test_while_another_replica_is_at_work_a_redelivery_waits(scene: Scene) -> None:
+    allowed, other = scene.allowed(), scene.replica("e2")
+    waits: list[float | None] = []
+
+    async def meanwhile() -> None:
+        for _ in range(2):
+            waits.append(await scene.deliver(allowed, 2, other))
+            scene.clock.advance(TIMEOUT / 2)
+        waits.append(await scene.deliver(allowed, 3, other))  # the deadline itself, but not the skew
+
+    scene.runner.meanwhile = meanwhile
+    assert await scene.deliver(allowed) is None
+    assert waits == [TIMEOUT + SKEW, TIMEOUT / 2 + SKEW, SKEW]
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+    assert len(scene.runner.sent) == 1
+
+
+async def test_the_loser_of_the_start_waits_for_the_winner(scene: Scene) -> None:
+    """A start that won is no outcome: acknowledged, the call would be lost with its winner."""
+    allowed = scene.allowed("shop.look")
+    deadline = scene.clock.now + timedelta(seconds=TIMEOUT)
+    winner = ExecutionStarted(instance="e2", attempt=1, deadline=deadline)
+    scene.log.rivals["execution_started"] = lambda: scene.log.put(allowed.ref, winner)
+    assert await scene.deliver(allowed) == TIMEOUT + SKEW
+    assert scene.runner.sent == []
+
+    # The winner died; of the two that try again, one loses once more, and must not let go of the call either.
+    scene.clock.advance(TIMEOUT + SKEW)
+    second = ExecutionStarted(instance="e3", attempt=2, deadline=scene.clock.now + timedelta(seconds=TIMEOUT))
+    scene.log.rivals["execution_started"] = lambda: scene.log.put(allowed.ref, second)
+    assert await scene.deliver(allowed, 2) == TIMEOUT + SKEW
+    scene.clock.advance(TIMEOUT + SKEW)
+    assert await scene.deliver(allowed, 3) is None
+    assert scene.after_allowed(allowed) == [*["execution_started"] * 3, "execution_completed"]
+    assert len(scene.runner.sent) == 1
+
+
+async def test_losing_one_race_after_another_lets_go_of_nothing(scene: Scene) -> None:
+    """Both starts are lost within one delivery: to a dead replica's late start, then to a live one's."""
+    allowed = scene.allowed("shop.look")
+    past = ExecutionStarted(instance="e2", attempt=1, deadline=scene.clock.now - timedelta(seconds=SKEW))
+    alive = ExecutionStarted(instance="e3", attempt=2, deadline=scene.clock.now + timedelta(seconds=TIMEOUT))
+
+    def first() -> None:
+        scene.log.put(allowed.ref, past)
+        scene.log.rivals["execution_started"] = lambda: scene.log.put(allowed.ref, alive)
+
+    scene.log.rivals["execution_started"] = first
+    assert await scene.deliver(allowed) == TIMEOUT + SKEW
+    assert scene.runner.sent == []
+
+
+async def test_a_dead_executor_of_a_function_that_is_not_idempotent(scene: Scene) -> None:
+    allowed = scene.allowed()
+    deadline = scene.clock.now + timedelta(seconds=TIMEOUT)
+    scene.log.put(allowed.ref, ExecutionStarted(instance="e2", attempt=1, deadline=deadline))
+    assert await scene.deliver(allowed, 2) == TIMEOUT + SKEW
+    assert scene.after_allowed(allowed) == ["execution_started"], "never before the deadline"
+    scene.clock.advance(TIMEOUT + SKEW)
+    assert await scene.deliver(allowed, 3) is None
+    assert scene.last(allowed) == OutcomeUnknown(code="executor_lost")
+    assert scene.runner.sent == []
+
+
+async def test_what_cannot_be_prepared_any_more_after_a_dead_attempt_is_unknown(scene: Scene) -> None:
+    allowed = scene.allowed("shop.look")
+    scene.log.put(allowed.ref, ExecutionStarted(instance="e2", attempt=1, deadline=scene.clock.now))
+    scene.clock.advance(SKEW)
+    scene.environ.clear()
+    await scene.deliver(allowed, 2)
+    assert scene.last(allowed) == OutcomeUnknown(code="credential_missing")
+
+
+async def test_late_evidence_follows_an_unknown_outcome(scene: Scene) -> None:
+    allowed, other = scene.allowed(), scene.replica("e2")
+
+    async def taken_for_dead() -> None:
+        scene.clock.advance(TIMEOUT + SKEW)
+        await scene.deliver(allowed, 2, other)
+
+    scene.runner.meanwhile = taken_for_dead
+    assert await scene.deliver(allowed) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "outcome_unknown", "execution_completed"]
+
+
+async def test_an_own_doubt_is_no_evidence(scene: Scene) -> None:
+    allowed, other = scene.allowed(), scene.replica("e2")
+    scene.runner.outcomes = [Unknown("timeout")]
+
+    async def taken_for_dead() -> None:
+        scene.clock.advance(TIMEOUT + SKEW)
+        await scene.deliver(allowed, 2, other)
+
+    scene.runner.meanwhile = taken_for_dead
+    assert await scene.deliver(allowed) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "outcome_unknown"]
+
+
+# Writes that fail
+
+
+@pytest.mark.parametrize("function", ["shop.pay", "shop.look"])
+async def test_a_start_that_was_not_written_sends_nothing(scene: Scene, function: str) -> None:
+    allowed = scene.allowed(function)
+    scene.log.faults["execution_started"] = ["away"]
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    assert scene.runner.sent == []
+    assert await scene.deliver(allowed, 2) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+    assert len(scene.runner.sent) == 1
+
+
+async def test_a_start_whose_acknowledgement_was_lost_is_resumed(scene: Scene) -> None:
+    """It stands, and this replica alone knows that nothing was sent."""
+    allowed = scene.allowed()
+    scene.log.faults["execution_started"] = ["stored"]
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    assert scene.runner.sent == []
+    scene.clock.advance(10)
+    assert await scene.deliver(allowed, 2) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+    assert [sent.deadline for sent in scene.runner.sent] == [TIMEOUT - 10]
+
+
+async def test_of_two_deliveries_one_resumes(scene: Scene) -> None:
+    allowed = scene.allowed()
+    scene.log.faults["execution_started"] = ["stored"]
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    waits: list[float | None] = []
+
+    async def meanwhile() -> None:
+        waits.append(await scene.deliver(allowed, 3))
+
+    scene.runner.meanwhile = meanwhile
+    assert await scene.deliver(allowed, 2) is None
+    assert waits == [TIMEOUT + SKEW]
+    assert len(scene.runner.sent) == 1
+
+
+async def test_the_broker_going_away_again_does_not_forget_that_nothing_was_sent(scene: Scene) -> None:
+    allowed = scene.allowed()
+    scene.log.faults["execution_started"] = ["stored"]
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    scene.sealer.errors.append(BrokerAway())
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed, 2)
+    assert await scene.deliver(allowed, 3) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+
+
+async def test_a_start_that_stands_too_late_has_certainly_no_effect(scene: Scene) -> None:
+    allowed = scene.allowed()
+    scene.log.faults["execution_started"] = ["stored"]
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    scene.clock.advance(TIMEOUT + SKEW + 1)
+    await scene.deliver(allowed, 2)
+    assert scene.last(allowed) == ExecutionFailed(code="deadline_passed")
+    assert scene.runner.sent == []
+
+
+async def test_another_replica_cannot_know_that_and_waits(scene: Scene) -> None:
+    allowed, other = scene.allowed(), scene.replica("e2")
+    scene.log.faults["execution_started"] = ["stored"]
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    assert await scene.deliver(allowed, 2, other) == TIMEOUT + SKEW
+
+
+async def test_a_start_that_lands_after_it_was_looked_for(scene: Scene) -> None:
+    """The lost publication arrives between the next delivery's reading and its writing."""
+    allowed = scene.allowed()
+    scene.log.faults["execution_started"] = ["stored"]
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    (late,) = [r for r in scene.log.events[allowed.ref] if isinstance(r.data, ExecutionStarted)]
+    scene.log.events[allowed.ref].remove(late)
+    scene.log.rivals["execution_started"] = lambda: scene.log.events[allowed.ref].append(late)
+    assert await scene.deliver(allowed, 2) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+    assert len(scene.runner.sent) == 1
+
+
+@pytest.mark.parametrize("outcome", [OK, Unknown("timeout"), NotSent("dns_failure")])
+async def test_an_outcome_is_recorded_however_long_the_broker_is_away(scene: Scene, outcome: Outcome) -> None:
+    scene.runner.outcomes = [outcome]
+    allowed = scene.allowed()
+    name = {Completed: "execution_completed", Unknown: "outcome_unknown", NotSent: "execution_failed"}[type(outcome)]
+    scene.log.faults[name] = ["away"] * 50
+    assert await scene.deliver(allowed) is None
+    assert scene.after_allowed(allowed) == ["execution_started", name]
+
+
+async def test_an_outcome_whose_acknowledgement_was_lost_is_recorded_once(scene: Scene) -> None:
+    allowed = scene.allowed()
+    scene.log.faults["execution_completed"] = ["stored", "stored", "away"]
+    assert await scene.deliver(allowed) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+    assert len(scene.runner.sent) == 1
+
+
+async def test_a_result_is_sealed_however_long_the_broker_is_away(scene: Scene) -> None:
+    allowed = scene.allowed()
+
+    async def goes_away() -> None:
+        scene.sealer.errors += [BrokerAway() for _ in range(20)]
+
+    scene.runner.meanwhile = goes_away
+    assert await scene.deliver(allowed) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+
+
+async def test_late_evidence_survives_a_broker_that_is_away(scene: Scene) -> None:
+    allowed, other = scene.allowed(), scene.replica("e2")
+
+    async def taken_for_dead() -> None:
+        scene.clock.advance(TIMEOUT + SKEW)
+        await scene.deliver(allowed, 2, other)
+        scene.log.unreadable = 3
+        scene.log.faults["execution_completed"] = ["away"]
+
+    scene.runner.meanwhile = taken_for_dead
+    assert await scene.deliver(allowed) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "outcome_unknown", "execution_completed"]
+
+
+@pytest.mark.parametrize("fault", ["away", "stored"])
+async def test_giving_up_is_written_at_the_next_delivery(scene: Scene, fault: Any) -> None:
+    allowed = scene.allowed()
+    scene.log.put(allowed.ref, ExecutionStarted(instance="e2", attempt=1, deadline=scene.clock.now))
+    scene.clock.advance(SKEW)
+    scene.log.faults["outcome_unknown"] = [fault]
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed, 2)
+    assert await scene.deliver(allowed, 3) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "outcome_unknown"]
+
+
+@pytest.mark.parametrize("fault", ["away", "stored"])
+async def test_a_refusal_is_written_at_the_next_delivery(scene: Scene, fault: Any) -> None:
+    scene.environ.clear()
+    allowed = scene.allowed()
+    scene.log.faults["execution_failed"] = [fault]
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    assert await scene.deliver(allowed, 2) is None
+    assert scene.after_allowed(allowed) == ["execution_failed"]
+
+
+async def test_a_chain_that_cannot_be_read_runs_nothing(scene: Scene) -> None:
+    allowed = scene.allowed()
+    scene.log.unreadable = 1
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed, 2)
+    assert scene.runner.sent == []
+    assert scene.after_allowed(allowed) == []
