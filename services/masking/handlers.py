@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import TypeVar
 
 from callgate.delivery import Delivery
-from callgate.errors import Rejected
+from callgate.errors import Rejected, TooLarge
 from callgate.ids import uuid7
 from callgate.jsontext import JsonTextError, dump, parse
 from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
-from contracts.events import ArgumentsMasked, ExecutionCompleted, Recorded, Requested, ResultMasked
+from contracts.events import ArgumentsMasked, EventData, ExecutionCompleted, Recorded, Requested, ResultMasked
 from services.masking.content import MaskedBytes, mask_bytes
 from services.masking.domain import Masked, mask
 from services.masking.hints import NO_HINTS, Hints
@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 _THREAD_ABOVE = 64 * 1024
 """Bytes from which masking leaves the event loop, so that a large payload does not hold up the small ones."""
+
+_TOO_MANY = "too_many_findings"
 
 
 class Masking:
@@ -59,7 +61,11 @@ class Masking:
                     "uninspectable": masked.uninspectable,
                 }
             )
-        await self._log.append(Draft(event_id, at, data), recorded, traceparent=delivery.traceparent)
+        try:
+            await self._log.append(Draft(event_id, at, data), recorded, traceparent=delivery.traceparent)
+        except TooLarge:
+            nothing = {"arguments": None, "view": None, "findings": (), "uninspectable": (_TOO_MANY,)}
+            await self._append_less(data.model_copy(update=nothing), recorded, delivery)
 
     async def on_execution_completed(self, recorded: Recorded, delivery: Delivery) -> None:
         """7. Seals what the agent may see of the result; what cannot be inspected is withheld whole."""
@@ -78,7 +84,16 @@ class Masking:
             withheld=masked.uninspectable[0] if masked.withheld else None,
             uninspectable=masked.uninspectable,
         )
-        await self._log.append(Draft(event_id, at, data), recorded, traceparent=delivery.traceparent)
+        try:
+            await self._log.append(Draft(event_id, at, data), recorded, traceparent=delivery.traceparent)
+        except TooLarge:
+            nothing = {"view": None, "findings": (), "withheld": _TOO_MANY, "uninspectable": (_TOO_MANY,)}
+            await self._append_less(data.model_copy(update=nothing), recorded, delivery)
+
+    async def _append_less(self, data: EventData, answers: Recorded, delivery: Delivery) -> None:
+        """Payloads beyond a message lie elsewhere, findings cannot: what has too many for one event is withheld."""
+        logger.warning("too many findings for one event", extra={"call": str(answers.ref)})
+        await self._log.append(Draft(uuid7(), self._clock(), data), answers, traceparent=delivery.traceparent)
 
     async def _mask_result(self, recorded: Recorded, completed: ExecutionCompleted) -> MaskedBytes:
         if completed.truncated:
