@@ -9,18 +9,23 @@ from services.policy.domain import SessionFacts
 
 
 class Sessions:
-    """Counts by STREAM.INFO with a subject filter: one request, whatever the length of the session."""
+    """Counts by STREAM.INFO with a subject filter: one request, or one for each 100,000 subjects of the session."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def before(self, ref: CallRef) -> SessionFacts:
         """The session's other calls in this partition. BrokerAway."""
-        request = {"subjects_filter": session_filter(ref.partition, ref.session_id)}
-        answer = await request_json(self._client, f"$JS.API.STREAM.INFO.{ref.partition.stream}", request)
-        if "error" in answer:
-            raise BrokerAway("the session cannot be read now")
-        return count(answer["state"].get("subjects") or {}, ref)
+        subjects: dict[str, int] = {}
+        while True:
+            request = {"subjects_filter": session_filter(ref.partition, ref.session_id), "offset": len(subjects)}
+            answer = await request_json(self._client, f"$JS.API.STREAM.INFO.{ref.partition.stream}", request)
+            if "error" in answer:
+                raise BrokerAway("the session cannot be read now")
+            page = answer["state"].get("subjects") or {}
+            subjects |= page
+            if not page or len(subjects) >= answer.get("total", 0):
+                return count(subjects, ref)
 
 
 def count(subjects: dict[str, int], ref: CallRef) -> SessionFacts:

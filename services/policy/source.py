@@ -1,6 +1,8 @@
 """The policies folder: read, validated as a whole, published to CONTROL, and followed without a gap.
 
-A set comes into force only once it is valid and stands on CONTROL; until then the one before it stays in force.
+A set comes into force only once it is valid and stands on CONTROL; until then the one before it stays in force. A
+folder that is being written may hold, for a moment, a valid set without its forbids, so a change counts only when two
+looks in a row read the same.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from callgate.cedar.policies import InvalidPolicies, PolicySet
 from callgate.cedar.schema import cedar_schema
-from callgate.errors import BrokerAway, ConfigurationError, LostRace
+from callgate.errors import BrokerAway, ConfigurationError, LostRace, TooLarge
 from callgate.keyring import BadSignature
 from callgate.records import Records
 from contracts.functions import Catalog
@@ -60,7 +62,10 @@ class PolicySource:
         self._records = records
         self._clock = clock
         self._check_every = check_every
+        self._looked: dict[str, str] = {}
+        """What the last look read."""
         self._seen: dict[str, str] = {}
+        """What was taken up, or refused."""
         self._complaint = ""
         self.current: Rules | None = None
 
@@ -90,15 +95,19 @@ class PolicySource:
         except ConfigurationError as error:
             self._complain(error)
             return
+        looked, self._looked = self._looked, files
         if files == self._seen:
+            self._complaint = ""
             return
+        if files != looked:
+            return  # perhaps still being written
         try:
             rules = load_rules(files, self._catalog)
+            await self._publish(rules, files)
         except ConfigurationError as error:
             self._complain(error)
             self._seen = files  # said once, not every second
             return
-        await self._publish(rules, files)
         self._seen, self._complaint, self.current = files, "", rules
         logger.info("policies reloaded", extra={"policy_set": rules.policies.digest if rules.policies else None})
 
@@ -109,9 +118,11 @@ class PolicySource:
 
     async def _publish(self, rules: Rules, files: dict[str, str]) -> None:
         assert rules.policies is not None  # noqa: S101
-        await self._publish_changed(
-            POLICY_SET_SUBJECT, PolicySetPublished(policy_set=rules.policies.digest, files=files)
-        )
+        published = PolicySetPublished(policy_set=rules.policies.digest, files=files)
+        try:
+            await self._publish_changed(POLICY_SET_SUBJECT, published)
+        except TooLarge:
+            raise ConfigurationError("policies_too_large", f"{self._folder} holds more than a message can") from None
 
     async def _publish_changed(self, subject: str, data: RecordData) -> None:
         """Publishes unless the last record there says the same; replicas settle who by the expected sequence."""
