@@ -25,7 +25,7 @@ _POLICY = '@id("bench") permit(principal in Group::"support-bots", action == Act
 
 LAYOUTS: dict[str, tuple[tuple[Role, ...], ...]] = {
     "one process": ((Role.INGRESS, Role.MASKING, Role.POLICY, Role.APPROVAL, Role.EXECUTOR, Role.AUDIT),),
-    "two processes": ((Role.INGRESS, Role.MASKING, Role.AUDIT), (Role.POLICY, Role.APPROVAL, Role.EXECUTOR)),
+    "two processes": ((Role.MASKING, Role.POLICY, Role.EXECUTOR), (Role.INGRESS, Role.APPROVAL, Role.AUDIT)),
     "a process each": tuple(
         (role,) for role in (Role.AUDIT, Role.EXECUTOR, Role.POLICY, Role.APPROVAL, Role.MASKING, Role.INGRESS)
     ),

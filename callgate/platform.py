@@ -84,10 +84,10 @@ def connect(url: str, role: Role, password: str, settings: Settings) -> NatsBrok
 
 
 @contextlib.asynccontextmanager
-async def open_platform(settings: Settings, role: Role, ring: Ring | None = None) -> AsyncIterator[Platform]:
+async def open_platform(settings: Settings, role: Role, shared: Verifier | None = None) -> AsyncIterator[Platform]:
     """Connects as one service. ConfigurationError where the broker is not provisioned or does not let us in.
 
-    Services of one process may share a `ring`, and with it what it has verified already.
+    Services of one process may share the verifier of the first, and with it what it has verified already.
     """
     if settings.broker.url is None:
         raise ConfigurationError("no_broker", "broker.url is not set; `callgate up` starts an embedded broker instead")
@@ -97,14 +97,15 @@ async def open_platform(settings: Settings, role: Role, ring: Ring | None = None
             "wrong_deployment",
             f"the keys are of deployment {held.ring.deployment!r}, the configuration says {settings.deployment!r}",
         )
-    ring = ring or held.ring
+    ring = shared.ring if shared else held.ring
     broker = connect(settings.broker.url, role, held.password, settings)
     try:
         client = await _connected(broker, settings.broker.url)
         records = Records(client, held.signer, ring)
         born = await _born(records, settings)
         genesis = {partition: standing.digest for partition, standing in born.items()}
-        verifier = Verifier(ring, {p.epoch: s.data.shards for p, s in born.items() if isinstance(s.data, Genesis)})
+        shards = {p.epoch: s.data.shards for p, s in born.items() if isinstance(s.data, Genesis)}
+        verifier = shared or Verifier(ring, shards)
         yield Platform(
             settings=settings,
             role=role,

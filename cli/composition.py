@@ -15,7 +15,7 @@ from callgate import keys
 from callgate.errors import ConfigurationError
 from callgate.host import Build, bind, run_services, serve_http
 from callgate.identity import IssuerSettings
-from callgate.platform import open_platform
+from callgate.platform import Platform, open_platform
 from callgate.settings import Settings
 from cli.dev_issuer import DevIssuer, dev_issuer_app
 from cli.dev_issuer.people import DEMO_PEOPLE
@@ -183,9 +183,11 @@ async def _with_services(
     if settings.public_url is None:
         host, port = listener.getsockname()[:2]
         settings = settings.model_copy(update={"public_url": f"http://{host}:{port}"})
-    # One ring for all: what one service of this process verified, the others need not verify again.
-    ring = keys.load(settings.keys_folder, roles[0]).ring
-    parts = [(await stack.enter_async_context(open_platform(settings, role, ring)), builder(role)) for role in roles]
+    parts: list[tuple[Platform, Build]] = []
+    for role in roles:
+        # One verifier for all: what one service of this process verified, the others need not verify again.
+        shared = parts[0][0].verifier if parts else None
+        parts.append((await stack.enter_async_context(open_platform(settings, role, shared)), builder(role)))
     return await stack.enter_async_context(run_services(parts, listener))
 
 

@@ -16,7 +16,7 @@ from callgate.log import reading
 from callgate.log.following import follow
 from callgate.log.messages import CE_TYPE, TRACEPARENT, Alien, Message, Verifier, trace_context
 from callgate.log.protocol import Chain, Draft, Origin
-from callgate.signing import SIGNATURE_HEADER, Signer, digest_of
+from callgate.signing import SIGNATURE_HEADER, Signer
 from callgate.telemetry import EVENTS_APPENDED
 from contracts.events import Recorded, encode_event, make_event
 from contracts.lifecycle import Call
@@ -65,7 +65,8 @@ class JetStreamLog:
         body = encode_event(event)
         ce_type = draft.data.TYPE
         signature = self._signer.sign(ce_type, body)
-        self._verifier.made(ce_type, body, signature)
+        subject = answers.ref.subject(draft.data.NAME)
+        digest = self._verifier.made(subject, body, signature, event)
         headers = {
             "ce-specversion": "1.0",
             "ce-id": draft.event_id,
@@ -78,21 +79,22 @@ class JetStreamLog:
         traceparent = trace_context(traceparent)
         if traceparent is not None:
             headers[TRACEPARENT] = traceparent
-        sequence = await self._publish(answers, draft, headers, body)
+        sequence = await self._publish(answers, draft, subject, headers, body)
         EVENTS_APPENDED.labels(self._signer.role, draft.data.NAME).inc()
         return Recorded(
             ref=answers.ref,
             sequence=sequence,
             recorded_at=datetime.now(UTC),
-            digest=digest_of(ce_type, body),
+            digest=digest,
             key_id=self._signer.key_id,
             event=event,
             traceparent=traceparent,
         )
 
-    async def _publish(self, answers: Recorded | Origin, draft: Draft, headers: dict[str, str], body: bytes) -> int:
+    async def _publish(
+        self, answers: Recorded | Origin, draft: Draft, subject: str, headers: dict[str, str], body: bytes
+    ) -> int:
         """The sequence under which the event stands; the same bytes on every try."""
-        subject = answers.ref.subject(draft.data.NAME)
         expected = answers.sequence
         until = time.monotonic() + APPEND_TIMEOUT
         attempt = 0

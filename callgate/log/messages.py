@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
-from callgate.keyring import BadSignature, Ring
-from callgate.signing import SIGNATURE_HEADER, digest_of
-from contracts.events import EVENT_BY_TYPE, Recorded, UnknownEventType, parse_event
+from callgate.keyring import BadSignature, Ring, RingKey
+from callgate.signing import SIGNATURE_HEADER, Signature, digest_of
+from contracts.events import EVENT_BY_TYPE, Event, EventData, Recorded, UnknownEventType, parse_event
 from contracts.subjects import Partition, parse_call_subject
 
 CE_TYPE = "ce-type"
@@ -47,16 +48,26 @@ def trace_context(text: str | None) -> str | None:
     return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
+_REMEMBERED = 2048
+_REMEMBERED_SIZE = 16 * 1024
+"""Bytes of a body, beyond which an event is not remembered: 32 MiB in all."""
+
+_Seen = tuple[str, str, str, bytes]
+"""Subject, ce-type, signature header and body: all that a verdict on a message rests on, beside the ring."""
+
+
 class Verifier:
-    """Verifies messages of one deployment's partitions. `shards` says for each epoch how many it has."""
+    """Verifies messages of one deployment's partitions. `shards` says for each epoch how many it has.
+
+    It remembers what it verified lately: the services of one process, which share a verifier, meet each event several
+    times, and so need neither check the same signature nor parse the same bytes again. Who may sign what, and
+    when, is looked up in the ring each time.
+    """
 
     def __init__(self, ring: Ring, shards: Mapping[int, int]) -> None:
-        self._ring = ring
+        self.ring = ring
         self._shards = dict(shards)
-
-    def made(self, ce_type: str, body: bytes, header: str) -> None:
-        """Notes what this process has just signed: see `Ring.made`."""
-        self._ring.made(ce_type, body, header)
+        self._remembered: dict[_Seen, tuple[str, Event[Any], str]] = {}
 
     def verify(self, message: Message) -> Recorded | Alien:
         """The event, its signature, role, subject and ids verified; its place in the chain is the fold's to check."""
@@ -64,6 +75,16 @@ class Verifier:
             return self._verified(message)
         except BadSignature as bad:
             return Alien(message.subject, message.sequence, bad.code, message.recorded_at)
+
+    def made(self, subject: str, body: bytes, header: str, event: Event[Any]) -> str:
+        """Notes what this process has just signed and minted itself; gives its digest."""
+        ce_type = event.data.TYPE
+        self.ring.made(ce_type, body, header)
+        digest = digest_of(ce_type, body)
+        signature = Signature.parse(header)
+        if signature is not None:
+            self._remember((subject, ce_type, header, body), (signature.key_id, event, digest))
+        return digest
 
     def _verified(self, message: Message) -> Recorded:
         try:
@@ -82,11 +103,7 @@ class Verifier:
             raise BadSignature("unknown_event")
         if name != kind.NAME:
             raise BadSignature("subject_differs")
-        key = self._ring.verify(ce_type, message.body, message.headers.get(SIGNATURE_HEADER), kind.ROLES)
-        try:
-            event = parse_event(ce_type, message.body)
-        except (ValidationError, UnknownEventType):
-            raise BadSignature("malformed") from None
+        key, event, digest = self._event(message, kind, ce_type)
         key.require_valid(event.at, message.recorded_at)
         if (event.session_id, event.call_id) != (ref.session_id, ref.call_id):
             raise BadSignature("ids_differ")
@@ -94,8 +111,33 @@ class Verifier:
             ref=ref,
             sequence=message.sequence,
             recorded_at=message.recorded_at,
-            digest=digest_of(ce_type, message.body),
+            digest=digest,
             key_id=key.id,
             event=event,
             traceparent=trace_context(message.headers.get(TRACEPARENT)),
         )
+
+    def _event(self, message: Message, kind: type[EventData], ce_type: str) -> tuple[RingKey, Event[Any], str]:
+        header = message.headers.get(SIGNATURE_HEADER, "")
+        seen = (message.subject, ce_type, header, message.body)
+        remembered = self._remembered.get(seen)
+        if remembered is not None:
+            key_id, event, digest = remembered
+            known = self.ring.key(key_id)
+            if known is not None and known.use == "sign" and known.role in kind.ROLES:
+                return known, event, digest
+        key = self.ring.verify(ce_type, message.body, header, kind.ROLES)
+        try:
+            event = parse_event(ce_type, message.body)
+        except (ValidationError, UnknownEventType):
+            raise BadSignature("malformed") from None
+        digest = digest_of(ce_type, message.body)
+        self._remember(seen, (key.id, event, digest))
+        return key, event, digest
+
+    def _remember(self, seen: _Seen, verdict: tuple[str, Event[Any], str]) -> None:
+        if len(seen[3]) > _REMEMBERED_SIZE:
+            return
+        if len(self._remembered) >= _REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[seen] = verdict
