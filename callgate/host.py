@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -77,6 +78,16 @@ class Running:
         await _ended(self._tasks)
         if self.service.close is not None:
             await self.service.close()
+
+
+def _spare_the_collector() -> None:
+    """What lives as long as the process is not looked at again, and the young are looked at less often.
+
+    By default the cyclic collector takes a tenth of a call's CPU, nearly all of it on modules and models that stay.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -162,6 +173,7 @@ async def run_services(
         async with serve_http(create_app(one.service for one in running), listener) as url:
             for one in running:
                 await one.start()
+            _spare_the_collector()
             yield url, failed
             logger.info("stopping")
     finally:
