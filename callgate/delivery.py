@@ -26,6 +26,10 @@ _BACKOFF = 0.1, 10.0
 """Seconds before the first redelivery after a failure, and at most."""
 
 
+_RING_LAG = 12
+"""Deliveries (over a minute) for which an event of an unknown key waits for a newer key ring."""
+
+
 class Delivery:
     """One delivery, as a handler sees it."""
 
@@ -81,7 +85,10 @@ class Deliveries:
         async def take(message: Message, delivery: Delivery) -> None:
             verified = self._verifier.verify(message)
             if isinstance(verified, Alien):
-                self.alarm(verified)
+                if delivery.number == 1:
+                    self.alarm(verified)
+                if verified.code == "unknown_key" and delivery.number < _RING_LAG:
+                    delivery.again_in(self._pause(delivery.number))  # our ring.json may lag behind a rotation
                 return
             handler = handlers.get(verified.name)
             if handler is None:
