@@ -48,7 +48,7 @@ def test_leaves_out_only_what_it_is_told_to(tmp_path: Path) -> None:
 
 @given(
     before=st.binary(max_size=20),
-    secret=st.text(min_size=6, max_size=40).filter(lambda text: text.isprintable()),
+    secret=st.text(st.characters(exclude_categories=("C", "Z")), min_size=6, max_size=40),
     after=st.binary(max_size=20),
     urlsafe=st.booleans(),
 )
