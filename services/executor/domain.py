@@ -1,5 +1,6 @@
 """What the executor may do with a call, as its chain tells it. Pure."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,6 +10,9 @@ from contracts.lifecycle import Call
 
 MAX_ATTEMPTS = 3
 """How often an idempotent function is run before a person must look."""
+
+LOOK_AGAIN = timedelta(seconds=1)
+"""When a delivery comes again whose execution is known to be alive beyond its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +89,19 @@ def _in_chain(call: Call, allowed: Recorded) -> bool:
 
 
 def next_step(
-    call: Call, allowed: Recorded, idempotent: bool, now: datetime, skew: timedelta, unsent: str | None = None
+    call: Call,
+    allowed: Recorded,
+    idempotent: bool,
+    now: datetime,
+    skew: timedelta,
+    unsent: str | None = None,
+    at_work: Container[str] = (),
 ) -> Step:
     """5. What to do on a delivery of `allowed`, given the whole chain.
 
-    A start that stands is somebody's execution: until its deadline plus skew it may be alive. `unsent` is the event id
-    of a start of this very executor on which it never sent anything.
+    A start that stands is somebody's execution: until its deadline plus skew it may be alive. Of its own starts this
+    executor knows more, by their event ids: on `unsent` it never sent anything; what is `at_work` is alive, however
+    long after its deadline (its outcome waits for a broker that is away).
     """
     head = call.head
     if head is None or not _in_chain(call, allowed):
@@ -103,6 +114,8 @@ def next_step(
     if head.event.event_id == unsent:
         return Resume(head, started.attempt)
     dead_at = started.deadline + skew
+    if head.event.event_id in at_work:
+        return WaitUntil(max(dead_at, now + LOOK_AGAIN))
     if now < dead_at:
         return WaitUntil(dead_at)
     return after_unknown(call, head, idempotent, "executor_lost")

@@ -42,7 +42,7 @@ logger = logging.getLogger("services.executor")
 
 T = TypeVar("T")
 
-_PAUSE = 0.25, 5.0
+_PAUSE = 0.1, 1.0
 """Seconds between tries to record a result while the broker is away."""
 
 
@@ -82,6 +82,8 @@ class Executor:
         self._clock = clock
         self._unsent: dict[CallRef, str] = {}
         """Event ids of starts whose acknowledgement never came: they may stand, and nothing was sent on them."""
+        self._at_work: set[str] = set()
+        """Event ids of starts whose outcome is not recorded yet."""
 
     async def on_allowed(self, recorded: Recorded, delivery: Delivery) -> None:
         """5. Verifies the whole chain, records the start, and only on its acknowledgement calls out."""
@@ -108,7 +110,7 @@ class Executor:
         function = authorised.function if isinstance(authorised, Authorised) else None
         idempotent = function.spec.idempotent if function else False
         unsent = self._unsent.get(allowed.ref)
-        step = next_step(call, allowed, idempotent, self._clock(), self._skew, unsent)
+        step = next_step(call, allowed, idempotent, self._clock(), self._skew, unsent, self._at_work)
         if isinstance(step, WaitUntil):
             delivery.again_in((step.at - self._clock()).total_seconds())
             return
@@ -158,20 +160,25 @@ class Executor:
     async def _execute(self, call: Call, step: Run | Resume, prepared: Prepared, delivery: Delivery) -> None:
         """5, 6. An idempotent function whose outcome is unknown runs again here at once, a few times."""
         following: Run | Resume | GiveUp = step
-        while not isinstance(following, GiveUp):
-            if isinstance(following, Run):
-                started = await self._start(following, prepared.timeout, delivery)
-                call = call.apply(started)
-            else:
-                started = following.after
-            outcome = await self._send(started, prepared, delivery)
-            if isinstance(outcome, (Completed, NotSent)):
-                await self._record_outcome(outcome, prepared, started, delivery)
-                return
-            following = after_unknown(call, started, prepared.idempotent, outcome.code)
-        await self._insist(
-            Draft(uuid7(), self._clock(), OutcomeUnknown(code=following.code)), following.after, delivery
-        )
+        starts: set[str] = set()
+        try:
+            while not isinstance(following, GiveUp):
+                if isinstance(following, Run):
+                    started = await self._start(following, prepared.timeout, delivery)
+                    call = call.apply(started)
+                else:
+                    started = following.after
+                starts.add(started.event.event_id)
+                self._at_work |= starts
+                outcome = await self._send(started, prepared, delivery)
+                if isinstance(outcome, (Completed, NotSent)):
+                    await self._record_outcome(outcome, prepared, started, delivery)
+                    return
+                following = after_unknown(call, started, prepared.idempotent, outcome.code)
+            unknown = Draft(uuid7(), self._clock(), OutcomeUnknown(code=following.code))
+            await self._insist(unknown, following.after, delivery)
+        finally:
+            self._at_work -= starts
 
     async def _start(self, step: Run, seconds: float, delivery: Delivery) -> Recorded:
         """5. The start as it stands on disk; nothing is sent before."""

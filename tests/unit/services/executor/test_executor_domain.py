@@ -25,6 +25,7 @@ from contracts.events import (
 from contracts.functions import Catalog, FunctionSpec, HttpConnection
 from contracts.lifecycle import TRANSITIONS, Call
 from services.executor.domain import (
+    LOOK_AGAIN,
     MAX_ATTEMPTS,
     Authorised,
     GiveUp,
@@ -194,6 +195,18 @@ def test_a_start_of_ones_own_on_which_nothing_was_sent_is_resumed(late: bool) ->
     now = DEADLINE + timedelta(hours=1) if late else NOW
     assert next_step(mine, allowed, False, now, SKEW, head.event.event_id) == Resume(head, 1)
     assert next_step(mine, allowed, False, NOW, SKEW, allowed.event.event_id) == WaitUntil(DEADLINE + SKEW)
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_a_start_that_one_is_at_work_on_is_alive_beyond_its_deadline(idempotent: bool) -> None:
+    mine, allowed = call(started())
+    head = mine.head
+    assert head is not None
+    at_work = {head.event.event_id}
+    assert next_step(mine, allowed, idempotent, NOW, SKEW, at_work=at_work) == WaitUntil(DEADLINE + SKEW)
+    late = DEADLINE + timedelta(hours=1)
+    assert next_step(mine, allowed, idempotent, late, SKEW, at_work=at_work) == WaitUntil(late + LOOK_AGAIN)
+    assert not isinstance(next_step(mine, allowed, idempotent, late, SKEW, at_work={"another"}), WaitUntil)
 
 
 def test_another_function_digest_is_no_matter_of_the_state() -> None:

@@ -490,6 +490,29 @@ async def test_a_result_is_sealed_however_long_the_broker_is_away(scene: Scene) 
     assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
 
 
+@pytest.mark.parametrize("function", ["shop.pay", "shop.look"])
+async def test_an_outcome_that_waits_for_the_broker_is_no_dead_execution(scene: Scene, function: str) -> None:
+    """The broker comes back after the deadline, and delivers again before the outcome is written."""
+    allowed = scene.allowed(function)
+    waits: list[float | None] = []
+
+    async def away_beyond_the_deadline(*_: Any) -> None:
+        scene.clock.advance(TIMEOUT + SKEW + 60)
+        waits.append(await scene.deliver(allowed, 2))
+
+    seal = scene.sealer.seal
+
+    async def slow_seal(*arguments: Any) -> Any:
+        await away_beyond_the_deadline()
+        return await seal(*arguments)
+
+    scene.sealer.seal = slow_seal  # type: ignore[assignment, method-assign]
+    assert await scene.deliver(allowed) is None
+    assert waits == [1.0]
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+    assert len(scene.runner.sent) == 1
+
+
 async def test_late_evidence_survives_a_broker_that_is_away(scene: Scene) -> None:
     allowed, other = scene.allowed(), scene.replica("e2")
 
