@@ -43,8 +43,12 @@ class Deployment:
 async def running_deployment(
     folder: Path, name: str = "test", overrides: Mapping[str, Any] | None = None
 ) -> AsyncIterator[Deployment]:
-    """A new deployment under `folder`. `overrides` are settings as callgate.yaml has them, `broker` merged."""
-    keys.init(folder / "keys", name)
+    """A new deployment under `folder`, with the keys that stand there or new ones.
+
+    `overrides` are settings as callgate.yaml has them, `broker` merged.
+    """
+    if not (folder / "keys").exists():
+        keys.init(folder / "keys", name)
     passwords = {role: keys.read_password(folder / "keys", role) for role in Role}
     given = dict(overrides or {})
     async with EmbeddedBroker(folder / "broker", passwords=passwords) as broker:

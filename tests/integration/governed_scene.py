@@ -189,6 +189,7 @@ async def governed(
     *,
     replicas: dict[Role, int] | None = None,
     roles: Sequence[Role] = SERVICES,
+    name: str = "test",
     **overrides: Any,
 ) -> AsyncIterator[Governed]:
     """Everything, healthy. `replicas` for more than one of a service without a door, `overrides` as callgate.yaml."""
@@ -206,7 +207,7 @@ async def governed(
             "connections": _connections(upstream_url, folder / "upstream.token"),
             **overrides,
         }
-        here = await enter(running_deployment(folder, overrides=settings))
+        here = await enter(running_deployment(folder, name, settings))
         parts = [(role, builder(role)) for role in roles for _ in range((replicas or {}).get(role, 1))]
         url = await enter(serving(here, *parts))
         audit = await enter(here.platform(Role.AUDIT))

@@ -134,7 +134,8 @@ async def test_a_response_beyond_the_limit_is_withheld(scene: Governed) -> None:
 
 async def test_more_findings_than_an_event_holds(scene: Governed) -> None:
     """10,000 findings under one long name: no message holds them, and still the call gets its answer."""
-    answer = await scene.call("shop.echo", **{"k" * 2000: [f"a{n}@b.co" for n in range(9_000)]})
+    addresses: dict[str, Any] = {"k" * 2000: [f"a{n}@b.co" for n in range(9_000)]}
+    answer = await scene.call("shop.echo", **addresses)
     assert (answer["status"], answer["code"]) == ("denied", "uninspectable")
     masked = (await scene.chain(answer["id"])).last(ArgumentsMasked)
     assert masked is not None
