@@ -12,7 +12,7 @@ import aiohttp
 import uvloop
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench import load
+from bench import load, reference
 from bench.deployment import LAYOUTS, Deployment, running
 from callgate.platform import open_platform
 from contracts.identity import Role
@@ -25,10 +25,17 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=3000, help="calls under load (default %(default)s)")
     parser.add_argument("--alone", type=int, default=300, help="calls of the single caller (default %(default)s)")
     parser.add_argument("--callers", type=int, default=64, help="concurrent callers (default %(default)s)")
+    parser.add_argument("--shards", type=int, default=1, help="streams of calls (default %(default)s)")
     parser.add_argument("--layout", choices=[*LAYOUTS, "all"], default="all", help="how services share processes")
     options = parser.parse_args()
     print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores, sync always,")
     print("services, broker, upstream and load generator on this machine")
+    ceiling = uvloop.run(reference.measure(shards=options.shards))
+    print(
+        f"this machine now: {ceiling.writes:.0f} synced writes/s into the bare broker on {options.shards} stream(s), "
+        f"so at most {ceiling.writes / EVENTS_A_CALL:.0f} calls/s; "
+        f"one alone {ceiling.alone_ms:.2f} ms; Python {ceiling.additions:.0f} M additions/s"
+    )
     for name, layout in LAYOUTS.items():
         if options.layout in (name, "all"):
             print(f"\n== {name}")
@@ -37,7 +44,7 @@ def main() -> None:
 
 async def _measure(layout: Any, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="callgate-bench-") as folder:
-        async with running(Path(folder), layout) as deployment, _client() as http:
+        async with running(Path(folder), layout, options.shards) as deployment, _client() as http:
             governed, direct = load.Governed(http, deployment), load.Direct(http, deployment)
             # Sessions' keys are made and code paths warmed before anything is measured.
             await load.run(options.callers * 4, options.callers, governed)
@@ -108,8 +115,9 @@ async def _print_losses(deployment: Deployment, http: aiohttp.ClientSession, opt
         seen = await response.json()
     keys = seen["idempotency_keys"]
     async with open_platform(deployment.settings, Role.AUDIT) as platform:
-        answer = await platform.client.request(f"$JS.API.STREAM.INFO.{platform.partitions[0].stream}", b"", timeout=5)
-    events = json.loads(answer.data)["state"]["messages"]
+        subjects = [f"$JS.API.STREAM.INFO.{partition.stream}" for partition in platform.partitions]
+        answers = [await platform.client.request(subject, b"", timeout=5) for subject in subjects]
+    events = sum(json.loads(answer.data)["state"]["messages"] for answer in answers)
     print(
         f"  governed calls {governed}, at the upstream {len(keys)}, more than once {sum(n > 1 for n in keys.values())}"
     )

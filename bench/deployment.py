@@ -59,7 +59,7 @@ class Deployment:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, layout: Sequence[Sequence[Role]]) -> AsyncIterator[Deployment]:
+async def running(folder: Path, layout: Sequence[Sequence[Role]], shards: int = 1) -> AsyncIterator[Deployment]:
     """The deployment in that layout of processes, while the context lasts."""
     async with contextlib.AsyncExitStack() as stack:
         upstream = await _child(
@@ -75,7 +75,7 @@ async def running(folder: Path, layout: Sequence[Sequence[Role]]) -> AsyncIterat
         passwords = {role: keys.read_password(folder / "keys", role) for role in Role}
         broker = await stack.enter_async_context(EmbeddedBroker(folder / "broker", passwords=passwords))
         path = folder / "callgate.yaml"
-        path.write_text(yaml.safe_dump(_configuration(broker.url, issuer_url, upstream.url)))
+        path.write_text(yaml.safe_dump(_configuration(broker.url, shards, issuer_url, upstream.url)))
         settings = load(path)
         await provision_deployment(settings)
         services = [
@@ -120,11 +120,11 @@ async def _child(stack: contextlib.AsyncExitStack, name: str, *arguments: str, e
     return Process(name, process.pid, line[line.index("http://") :])
 
 
-def _configuration(broker_url: str, issuer_url: str, upstream_url: str) -> dict[str, Any]:
+def _configuration(broker_url: str, shards: int, issuer_url: str, upstream_url: str) -> dict[str, Any]:
     return {
         "deployment": "bench",
         "state": ".",
-        "broker": {"url": broker_url},
+        "broker": {"url": broker_url, "shards": shards},
         "identity": {"issuers": [{"issuer": issuer_url, "audience": AUDIENCE, "algorithms": ["ES256"]}]},
         "telemetry": {"level": "error"},
         "connections": {
