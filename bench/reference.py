@@ -1,7 +1,7 @@
 """What this machine allows at this moment, so that figures of different days can be compared.
 
 The bare broker, configured as Callgate's, takes synced writes of an event's size with the same expected-sequence
-headers; a call makes six. Shared machines differ by a factor of five from hour to hour: read a run's figures beside these.
+headers; a call makes six. Shared machines differ fivefold from hour to hour: read the figures of a run beside these.
 """
 
 import asyncio
