@@ -99,6 +99,7 @@ async def open_platform(settings: Settings, role: Role, shared: Verifier | None 
         )
     ring = shared.ring if shared else held.ring
     broker = connect(settings.broker.url, role, held.password, settings)
+    client: Client | None = None
     try:
         client = await _connected(broker, settings.broker.url)
         records = Records(client, held.signer, ring)
@@ -126,6 +127,10 @@ async def open_platform(settings: Settings, role: Role, shared: Verifier | None 
         with contextlib.suppress(NatsError, ConnectionError, TimeoutError):
             async with asyncio.timeout(10):
                 await broker.stop()
+        # While it looks for a broker that is away a client refuses to drain, and goes on looking until it is closed.
+        if client is not None and not client.is_closed:
+            with contextlib.suppress(NatsError, OSError, TimeoutError):
+                await client.close()
 
 
 async def _connected(broker: NatsBroker, url: str) -> Client:
