@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from contracts.events import (
     ResultMasked,
     make_event,
 )
+from services.masking import handlers
+from services.masking.content import mask_bytes
 from services.masking.handlers import Masking
 from services.masking.hints import hints_of
 
@@ -178,6 +181,27 @@ async def test_a_result_in_text(scene: Scene) -> None:
     data, view = await scene.result(scene.completed(f"card {CARD}".encode(), "text/plain; charset=utf-8"))
     assert view == b"card [CREDIT_CARD]"
     assert data.content_type == "text/plain"
+
+
+async def test_a_result_in_latin_1_is_shown_in_utf_8(scene: Scene) -> None:
+    """The event names no charset, so a view has but one."""
+    data, view = await scene.result(scene.completed(f"Ünal {CARD}".encode("latin-1"), "text/plain; charset=iso-8859-1"))
+    assert (view, data.content_type) == ("Ünal [CREDIT_CARD]".encode(), "text/plain")
+
+
+@pytest.mark.parametrize(("size", "in_thread"), [(8 * 1024, False), (8 * 1024 + 1, True)])
+async def test_what_takes_long_is_masked_beside_the_event_loop(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, size: int, in_thread: bool
+) -> None:
+    threads: list[int] = []
+
+    def watched(*given: Any) -> Any:
+        threads.append(threading.get_ident())
+        return mask_bytes(*given)
+
+    monkeypatch.setattr(handlers, "mask_bytes", watched)
+    await scene.result(scene.completed(b"x" * size, "text/plain"))
+    assert [ident != threading.get_ident() for ident in threads] == [in_thread]
 
 
 async def test_an_empty_result(scene: Scene) -> None:
