@@ -36,7 +36,8 @@ class Shown(NamedTuple):
 
 
 def shown(view: bytes, content_type: str | None) -> Shown:
-    """JSON as it stands in the view, each number as it came; anything else as text; None for an empty body."""
+    """JSON as it stands in the view, each number as it came; anything else as text, which masking writes in UTF-8;
+    None for an empty body."""
     if not view:
         return Shown(True)
     media_type = (content_type or "").partition(";")[0].strip().lower()
@@ -45,8 +46,7 @@ def shown(view: bytes, content_type: str | None) -> Shown:
     try:
         return Shown(True, view.decode())
     except UnicodeDecodeError:
-        # The event names no charset; masking shows text in UTF-8, ASCII or Latin-1 and nothing else.
-        return Shown(True, view.decode("latin-1"))
+        return Shown(False)
 
 
 def _is_json(view: bytes) -> bool:

@@ -9,14 +9,15 @@ from services.masking.domain import LIMITS, UNINSPECTABLE, Limits, mask
 from services.masking.hints import NO_HINTS, Hints
 
 _CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii", "iso-8859-1": "latin-1"}
-"""Encodings that give every character back as the same bytes, and hold a placeholder's ASCII as ASCII."""
+"""The charsets of text that is inspected, and what Python calls them."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaskedBytes:
-    """`data` is the masked body under the same content type. Where `withheld`, it is empty, and `uninspectable` holds
-    one code: `content_type_missing`, `content_type_unknown`, `charset_unknown`, `undecodable`, `malformed_json`, or
-    one of `mask`. JSON is written anew, compact, each number as it came; other text changes in the found spans only.
+    """`data` is the masked body under the same media type, in UTF-8 whatever it came in, since the event names no
+    charset. Where `withheld`, it is empty, and `uninspectable` holds one code: `content_type_missing`,
+    `content_type_unknown`, `charset_unknown`, `undecodable`, `malformed_json`, or one of `mask`. JSON is written anew,
+    compact, each number as it came; other text changes in the found spans only.
     """
 
     data: bytes = field(repr=False)
@@ -68,7 +69,7 @@ def _text(data: bytes, encoding: str, hints: Hints, limits: Limits) -> MaskedByt
     masked = mask(text, hints, limits=limits)
     if masked.uninspectable or not isinstance(masked.view, str) or masked.view == UNINSPECTABLE:
         return _withheld((*masked.uninspectable, "undecodable")[0])
-    return MaskedBytes(masked.view.encode(encoding), masked.findings)
+    return MaskedBytes(masked.view.encode(), masked.findings)
 
 
 def _content_type(header: str) -> tuple[str, str | None]:

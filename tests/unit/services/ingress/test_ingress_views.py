@@ -35,3 +35,8 @@ def test_numbers_that_no_float_holds_are_shown_as_they_are() -> None:
 @pytest.mark.parametrize("view", [b"{", b'{"a":1}}', b'{"a":1},"status":"x"', b'{"a":NaN}', b"\xff"])
 def test_what_is_no_json_never_reaches_a_document(view: bytes) -> None:
     assert not shown(view, "application/json").readable
+
+
+def test_text_is_utf_8_and_nothing_else() -> None:
+    assert shown("é".encode(), "text/plain") == (True, "é")
+    assert not shown("é".encode("latin-1"), "text/plain").readable
