@@ -25,19 +25,26 @@ _TOKEN = "fleet-upstream-token-0123456789"
 _POLICIES = """
 @id("agents-pay") permit(principal in Group::"support-bots", action == Action::"shop.pay", resource);
 @id("agents-look") permit(principal in Group::"support-bots", action == Action::"shop.look", resource);
+@id("agents-ship") permit(principal in Group::"support-bots", action == Action::"shop.ship", resource);
+@id("sre-ships") @approvers("sre") @expires("5m")
+forbid(principal, action == Action::"shop.ship", resource) unless { context.approved };
+@id("sre-approves") permit(principal in Group::"sre", action == Action::"approve", resource);
 """
 
 
 class Fleet:
     """Starts, kills and restarts services by role and replica."""
 
-    def __init__(self, folder: Path, broker: EmbeddedBroker, issuer: DevIssuer, config: Path) -> None:
+    def __init__(
+        self, folder: Path, broker: EmbeddedBroker, issuer: DevIssuer, config: Path, upstream_url: str
+    ) -> None:
         self.folder = folder
         self.broker = broker
         self.issuer = issuer
         self.config = config
         self.settings: Settings = load(config)
         self.journal = folder / "journal"
+        self.upstream_url = upstream_url
         self.urls: dict[tuple[Role, int], str] = {}
         self._processes: dict[tuple[Role, int], asyncio.subprocess.Process] = {}
 
@@ -104,7 +111,7 @@ async def fleet(folder: Path, *, replicas: int = 1, broker: dict[str, Any] | Non
         config = folder / "callgate.yaml"
         layout = {"url": nats.url, "ack_wait": 2.0, **(broker or {})}
         config.write_text(yaml.safe_dump(_configuration(layout, issuer_url, upstream_url)))
-        running = Fleet(folder, nats, issuer, config)
+        running = Fleet(folder, nats, issuer, config, upstream_url)
         await provision_deployment(running.settings)
         stack.push_async_callback(running.stop)
         for replica in range(replicas):
@@ -152,6 +159,16 @@ def _configuration(broker: dict[str, Any], issuer_url: str, upstream_url: str) -
         "properties": {"id": {"type": "string"}},
         "additionalProperties": False,
     }
+    release = {
+        "type": "object",
+        "required": ["service", "environment", "version"],
+        "properties": {
+            "service": {"type": "string"},
+            "environment": {"type": "string"},
+            "version": {"type": "string"},
+        },
+        "additionalProperties": False,
+    }
     return {
         "deployment": "fleet",
         "state": ".",
@@ -166,6 +183,7 @@ def _configuration(broker: dict[str, Any], issuer_url: str, upstream_url: str) -
                 "credential": {"kind": "bearer", "env": "FLEET_UPSTREAM"},
                 "functions": {
                     "pay": {"path": "/refunds", "idempotent": False, "input": payment},
+                    "ship": {"path": "/deployments", "idempotent": False, "input": release},
                     "look": {"path": "/customers/{id}", "method": "GET", "idempotent": True, "input": customer},
                 },
             }
