@@ -29,25 +29,25 @@ def _base32(data: bytes) -> str:
     return base64.b32encode(data).decode().rstrip("=").lower()
 
 
-def _session_id(principal: str, tag: bytes) -> str:
-    bound = hashlib.sha256(b"callgate session\0" + principal.encode() + b"\0" + tag).digest()[:_TAG_BYTES]
+def _session_id(owner: str, tag: bytes) -> str:
+    bound = hashlib.sha256(b"callgate session\0" + owner.encode() + b"\0" + tag).digest()[:_TAG_BYTES]
     return f"s_{_base32(tag)}{_base32(bound)}"
 
 
-def mint_session(principal: str) -> str:
-    """A new session of the principal: `s_` + 16 random characters + 16 that bind them to the principal."""
-    return _session_id(principal, os.urandom(_TAG_BYTES))
+def mint_session(owner: str) -> str:
+    """A new session of `Principal.session_owner`: `s_` + 16 random characters + 16 that bind them to the owner."""
+    return _session_id(owner, os.urandom(_TAG_BYTES))
 
 
-def name_session(principal: str, name: str) -> str:
-    """The principal's session of that name; the same name of another principal is another session."""
-    tag = hashlib.sha256(b"callgate session name\0" + principal.encode() + b"\0" + name.encode()).digest()[:_TAG_BYTES]
-    return _session_id(principal, tag)
+def name_session(owner: str, name: str) -> str:
+    """The owner's session of that name; the same name of another owner is another session."""
+    tag = hashlib.sha256(b"callgate session name\0" + owner.encode() + b"\0" + name.encode()).digest()[:_TAG_BYTES]
+    return _session_id(owner, tag)
 
 
-def owns_session(principal: str, session_id: str) -> bool:
-    """Whether the session was minted for, or named by, this principal. Self-certifying: no look-up needed."""
+def owns_session(owner: str, session_id: str) -> bool:
+    """Whether the session was minted for, or named by, this owner. Self-certifying: no look-up needed."""
     if not SESSION_ID.fullmatch(session_id):
         return False
     tag = base64.b32decode(session_id[2:18].upper())
-    return _session_id(principal, tag) == session_id
+    return _session_id(owner, tag) == session_id

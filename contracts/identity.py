@@ -1,5 +1,6 @@
 """Who acts: the roles of services, and the principals (agents and people) behind calls and votes."""
 
+import json
 from enum import StrEnum
 
 from contracts.model import Contract, Timestamp
@@ -37,3 +38,9 @@ class Principal(Contract):
     def people(self) -> frozenset[str]:
         """Everyone who stands behind the call; none of them may approve it."""
         return frozenset({self.id, *self.actors, *([self.on_behalf_of] if self.on_behalf_of else [])})
+
+    @property
+    def session_owner(self) -> str:
+        """Whom a session belongs to: the agent, and the user for whom it acts, as this issuer knows them. An agent
+        must not write into the session of one user while it acts for another."""
+        return json.dumps([self.issuer, self.id, self.on_behalf_of])

@@ -42,7 +42,7 @@ Fault = Literal["away", "stored", "too_large"]
 
 
 def new_ref() -> CallRef:
-    return CallRef(Partition(1, 0), mint_session(AGENT.id), uuid7())
+    return CallRef(Partition(1, 0), mint_session(AGENT.session_owner), uuid7())
 
 
 @dataclass

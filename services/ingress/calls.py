@@ -85,7 +85,7 @@ class Calls:
     ) -> Call:
         """1. Records the call and waits up to `wait` seconds for its answer. BadRequest for a foreign session,
         PerhapsRecorded, TooLarge."""
-        session = session_of(principal, request.session) or mint_session(principal.id)
+        session = session_of(principal, request.session) or mint_session(principal.session_owner)
         ref = CallRef(self._partitions.current(session), session, uuid7())
         if wait <= 0:
             return self._begun(await self._record(ref, principal, request, traceparent))

@@ -107,8 +107,8 @@ def session_of(principal: Principal, wanted: str | None) -> str | None:
     if wanted is None:
         return None
     if not SESSION_ID.fullmatch(wanted):
-        return name_session(principal.id, wanted)
-    if not owns_session(principal.id, wanted):
+        return name_session(principal.session_owner, wanted)
+    if not owns_session(principal.session_owner, wanted):
         raise BadRequest(403, "foreign_session", "The session is not yours; leave `session` out to begin a new one.")
     return wanted
 
@@ -120,15 +120,15 @@ def own_ref(call_id: str, principal: Principal, partitions: frozenset[Partition]
     except ValueError:
         return None
     at_home = ref.partition == Partition.of_session(ref.session_id, ref.partition.epoch, shards)
-    return ref if at_home and ref.partition in partitions and owns_session(principal.id, ref.session_id) else None
+    owned = owns_session(principal.session_owner, ref.session_id)
+    return ref if at_home and owned and ref.partition in partitions else None
 
 
 def is_own(call: Call, principal: Principal) -> bool:
     """Whether the principal asked for it. An agent acting for one user does not see what it did for another."""
     if not call.chain:
         return False
-    owner = call.requested.principal
-    return (owner.id, owner.issuer, owner.on_behalf_of) == (principal.id, principal.issuer, principal.on_behalf_of)
+    return call.requested.principal.session_owner == principal.session_owner
 
 
 def is_answered(call: Call) -> bool:

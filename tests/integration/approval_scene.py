@@ -100,7 +100,7 @@ class Scene:
         findings: tuple[Finding, ...] = (),
     ) -> Recorded:
         """A call that waits; its `approval_required` as it stands."""
-        ref = new_call(self.ingress, requester.id)
+        ref = new_call(self.ingress, requester.session_owner)
         text = dump(arguments if arguments is not None else {"amount": 250})
         asked, function = uuid7(), "payments.refund"
         sealed = await self.ingress.sealer.seal(text, Place(ref, asked, "arguments"), "raw", now())

@@ -44,7 +44,7 @@ class Calls:
         self, function: str = "deploys.start", session_id: str | None = None, arguments: bytes = b'{"card":"4111"}'
     ) -> Recorded:
         ingress = self.platforms[Role.INGRESS]
-        ref = new_call(ingress, self.principal.id, session_id)
+        ref = new_call(ingress, self.principal.session_owner, session_id)
         event_id = uuid7()
         payload = await sealed(ingress, ref, event_id, "arguments", arguments, "raw")
         data = Requested(function=function, principal=self.principal, arguments=payload)

@@ -58,9 +58,9 @@ async def running_deployment(
         yield Deployment(settings, broker)
 
 
-def new_call(platform: Platform, principal: str, session_id: str | None = None) -> CallRef:
+def new_call(platform: Platform, owner: str, session_id: str | None = None) -> CallRef:
     """The reference of a call that does not exist yet, in its session's partition."""
-    session_id = session_id or mint_session(principal)
+    session_id = session_id or mint_session(owner)
     return CallRef(platform.partition_of(session_id), session_id, uuid7())
 
 

@@ -84,7 +84,7 @@ class Scene:
 
     def session_in(self, shard: int) -> str:
         for _ in itertools.count():
-            session = mint_session(AGENT.id)
+            session = mint_session(AGENT.session_owner)
             if self[Role.INGRESS].partition_of(session).shard == shard:
                 return session
         raise AssertionError
@@ -238,7 +238,7 @@ class LogSuite:
 
     async def test_one_of_many_beginnings_wins(self, scene: Scene) -> None:
         ingress = scene[Role.INGRESS]
-        ref = new_call(ingress, AGENT.id)
+        ref = new_call(ingress, AGENT.session_owner)
         nothing = Sealed(key_id="k", nonce="n", ciphertext="c")
         data = Requested(function="deploys.start", principal=AGENT, arguments=nothing)
         begun = (ingress.log.append(draft(ingress, data), ingress.log.origin(ref)) for _ in range(8))
@@ -344,7 +344,7 @@ class LogSuite:
         nobody = Signer(Role.POLICY, "policy-unknown", Ed25519PrivateKey.generate())
         good, headers = envelope(policy.signer, ref, head, ALLOWED, policy)
         malformed = {CE_TYPE: ALLOWED.TYPE, SIGNATURE_HEADER: policy.signer.sign(ALLOWED.TYPE, b"{")}
-        elsewhere = new_call(policy, AGENT.id, ref.session_id)
+        elsewhere = new_call(policy, AGENT.session_owner, ref.session_id)
         denied = Denied(policy_set=POLICY_SET, function_digest=FUNCTION_DIGEST, code="x")
         wanted = {
             await publish(policy, subject, b"hello"): "unknown_event",
@@ -378,7 +378,7 @@ class LogSuite:
 
     async def test_an_alien_before_the_beginning_stops_no_call(self, scene: Scene) -> None:
         ingress = scene[Role.INGRESS]
-        ref = new_call(ingress, AGENT.id)
+        ref = new_call(ingress, AGENT.session_owner)
         await publish(ingress, ref.subject("cancelled"), b"garbage")
         nothing = Sealed(key_id="k", nonce="n", ciphertext="c")
         begun = await append(
@@ -450,7 +450,7 @@ class LogSuite:
                     return chains
 
     async def test_a_session_is_its_calls_in_the_order_of_their_beginning(self, scene: Scene) -> None:
-        session = mint_session(AGENT.id)
+        session = mint_session(AGENT.session_owner)
         begun = [await scene.calls.requested(session_id=session) for _ in range(3)]
         for requested in reversed(begun):
             await scene.calls.masked(requested)
@@ -463,11 +463,11 @@ class LogSuite:
         assert [a.sequence for a in chains[0].aliens] == [alien]
 
     async def test_a_session_of_more_than_one_batch_is_whole(self, scene: Scene) -> None:
-        session = mint_session(AGENT.id)
+        session = mint_session(AGENT.session_owner)
         nothing = Sealed(key_id="k", nonce="n", ciphertext="c" * 4096)
         ingress = scene[Role.INGRESS]
         data = Requested(function="f", principal=AGENT, arguments=nothing)
-        refs = [new_call(ingress, AGENT.id, session) for _ in range(300)]
+        refs = [new_call(ingress, AGENT.session_owner, session) for _ in range(300)]
         begun = await asyncio.gather(*(append(ingress, ingress.log.origin(ref), data) for ref in refs))
         chains = await self.session_upto(scene, refs[0], max(requested.sequence for requested in begun))
         assert {chain.call.ref for chain in chains} == set(refs)
@@ -551,7 +551,7 @@ class LogSuite:
 
     @pytest.mark.parametrize("size", [10, INLINE_LIMIT, 1024 * 1024])
     async def test_payloads_of_any_size_reach_their_reader(self, scene: Scene, size: int) -> None:
-        ref, event_id = new_call(scene[Role.INGRESS], AGENT.id), uuid7()
+        ref, event_id = new_call(scene[Role.INGRESS], AGENT.session_owner), uuid7()
         payload = bytes(size)
         stored = await sealed(scene[Role.INGRESS], ref, event_id, "arguments", payload, "raw")
         assert (stored.payload is not None) == (size >= INLINE_LIMIT)
@@ -561,7 +561,7 @@ class LogSuite:
             await scene[Role.APPROVAL].sealer.open(stored, place, "raw")
 
     async def test_what_others_write_to_a_keys_subject_neither_replaces_nor_hides_it(self, scene: Scene) -> None:
-        ref, event_id = new_call(scene[Role.MASKING], AGENT.id), uuid7()
+        ref, event_id = new_call(scene[Role.MASKING], AGENT.session_owner), uuid7()
         stored = await sealed(scene[Role.MASKING], ref, event_id, "view", b"seen", "view")
         subject = session_key_subject(ref.session_id, stored.key_id)
         executor = scene[Role.EXECUTOR]
@@ -572,7 +572,7 @@ class LogSuite:
         assert await scene[Role.AUDIT].sealer.open(stored, Place(ref, event_id, "view"), "view") == b"seen"
 
     async def test_an_erased_session_opens_no_more(self, scene: Scene) -> None:
-        ref, event_id = new_call(scene[Role.MASKING], AGENT.id), uuid7()
+        ref, event_id = new_call(scene[Role.MASKING], AGENT.session_owner), uuid7()
         stored = await sealed(scene[Role.MASKING], ref, event_id, "view", b"seen", "view")
         subject = session_key_subject(ref.session_id, stored.key_id)
         key = await reading.leader_last(scene[Role.AUDIT].client, SESSION_KEYS, subject)

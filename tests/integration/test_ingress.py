@@ -210,11 +210,11 @@ async def test_sessions_belong_to_who_began_them(door: Door) -> None:
     again, _ = await door.pending({**BODY, "session": "run-1"})
     by_id, _ = await door.pending({**BODY, "session": first.session_id})
     assert first.session_id == again.session_id == by_id.session_id
-    kim = bearer(door.issuer, "kim")
-    named = await door.submit({**BODY, "session": "run-1"}, Prefer="wait=0", **kim)
-    assert named[1]["session"] != first.session_id
-    response, problem = await door.submit({**BODY, "session": first.session_id}, Prefer="wait=0", **kim)
-    assert (response.status, problem["code"]) == (403, "foreign_session")
+    for other in (bearer(door.issuer, "kim"), bearer(door.issuer, "kim", act="support-bot")):
+        named = await door.submit({**BODY, "session": "run-1"}, Prefer="wait=0", **other)
+        assert named[1]["session"] != first.session_id
+        response, problem = await door.submit({**BODY, "session": first.session_id}, Prefer="wait=0", **other)
+        assert (response.status, problem["code"]) == (403, "foreign_session")
 
 
 async def test_a_waiting_call_can_be_withdrawn_and_a_running_one_cannot(door: Door) -> None:

@@ -23,24 +23,24 @@ def test_ids_do_not_repeat() -> None:
 
 
 @given(names, names, names)
-def test_a_session_is_its_principals_alone(principal: str, other: str, name: str) -> None:
-    minted, named = mint_session(principal), name_session(principal, name)
+def test_a_session_is_its_owners_alone(owner: str, other: str, name: str) -> None:
+    minted, named = mint_session(owner), name_session(owner, name)
     for session in (minted, named):
         assert SESSION_ID.fullmatch(session)
-        assert owns_session(principal, session)
-        assert owns_session(other, session) == (other == principal)
-    assert name_session(principal, name) == named
-    assert mint_session(principal) != minted
-    assert (name_session(other, name) == named) == (other == principal)
+        assert owns_session(owner, session)
+        assert owns_session(other, session) == (other == owner)
+    assert name_session(owner, name) == named
+    assert mint_session(owner) != minted
+    assert (name_session(other, name) == named) == (other == owner)
 
 
 @given(names, st.text())
-def test_what_is_no_session_is_nobodys(principal: str, text: str) -> None:
-    assert not owns_session(principal, text)
+def test_what_is_no_session_is_nobodys(owner: str, text: str) -> None:
+    assert not owns_session(owner, text)
 
 
 @given(names, st.integers(2, 33), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))
-def test_a_changed_session_is_nobodys(principal: str, at: int, character: str) -> None:
-    session = mint_session(principal)
+def test_a_changed_session_is_nobodys(owner: str, at: int, character: str) -> None:
+    session = mint_session(owner)
     changed = session[:at] + character + session[at + 1 :]
-    assert owns_session(principal, changed) == (changed == session)
+    assert owns_session(owner, changed) == (changed == session)

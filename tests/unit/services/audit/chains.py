@@ -65,7 +65,7 @@ class Stream:
 
     def call(self, steps: Sequence[EventData] = STEPS, ref: CallRef | None = None) -> list[Recorded]:
         """A chain of these steps."""
-        ref = ref or CallRef(self.partition, mint_session(AGENT.id), uuid7())
+        ref = ref or CallRef(self.partition, mint_session(AGENT.session_owner), uuid7())
         chain: list[Recorded] = []
         for data in steps:
             chain.append(self.write(ref, data, chain[-1].digest if chain else self.genesis))

@@ -43,8 +43,8 @@ SECRET = Sealed(key_id="key-of-nobody", nonce="bm9uY2U=", ciphertext="Y2lwaGVydG
 JUDGED = {"policy_set": "a" * 64, "policies": ("p1",), "function_digest": "b" * 64, "facts": {"/x": "fact-of-policy"}}
 
 
-def new_ref(principal: str = AGENT.id) -> CallRef:
-    return CallRef(Partition(1, 0), mint_session(principal), uuid7())
+def new_ref(principal: Principal = AGENT) -> CallRef:
+    return CallRef(Partition(1, 0), mint_session(principal.session_owner), uuid7())
 
 
 def recorded(ref: CallRef, follows: str, sequence: int, data: EventData) -> Recorded:

@@ -91,12 +91,12 @@ def test_a_session_has_a_plain_name(session: Any) -> None:
 
 
 def test_a_session_is_named_or_owned_or_new() -> None:
-    own = mint_session(AGENT.id)
+    own = mint_session(AGENT.session_owner)
     assert session_of(AGENT, own) == own
-    assert session_of(AGENT, "nightly") == name_session(AGENT.id, "nightly")
-    assert owns_session(AGENT.id, session_of(AGENT, "nightly") or "")
+    assert session_of(AGENT, "nightly") == name_session(AGENT.session_owner, "nightly")
+    assert owns_session(AGENT.session_owner, session_of(AGENT, "nightly") or "")
     assert session_of(AGENT, None) is None
-    for foreign in (mint_session("other"), "s_" + "a" * 32):
+    for foreign in (mint_session("other"), mint_session(AGENT.id), "s_" + "a" * 32):
         with pytest.raises(BadRequest) as caught:
             session_of(AGENT, foreign)
         assert (caught.value.status, caught.value.code) == (403, "foreign_session")
@@ -125,6 +125,30 @@ def test_an_agent_for_one_user_does_not_see_what_it_did_for_another() -> None:
     assert not is_own(call, ann.model_copy(update={"on_behalf_of": "ben"}))
     assert not is_own(call, ann.model_copy(update={"issuer": "https://elsewhere.example"}))
     assert not is_own(Call(new_ref(), "0" * 64), AGENT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"on_behalf_of": "ben"},
+        {"on_behalf_of": None},
+        {"issuer": "https://elsewhere.example"},
+        {"id": "ann", "on_behalf_of": "bot"},
+    ],
+)
+def test_an_agent_for_one_user_does_not_write_into_what_it_opened_for_another(other: dict[str, Any]) -> None:
+    """What a session did is a fact that policies judge by."""
+    ann = Principal(id="bot", issuer=AGENT.issuer, on_behalf_of="ann", actors=("bot",))
+    ref = new_ref(ann)
+    renewed = ann.model_copy(update={"groups": ("new",), "token_id": "another"})
+    assert session_of(renewed, ref.session_id) == ref.session_id
+    assert own_ref(str(ref), renewed, HERE, 1) == ref
+    stranger = ann.model_copy(update=other)
+    with pytest.raises(BadRequest) as caught:
+        session_of(stranger, ref.session_id)
+    assert caught.value.code == "foreign_session"
+    assert own_ref(str(ref), stranger, HERE, 1) is None
+    assert session_of(stranger, "nightly") != session_of(ann, "nightly")
 
 
 def test_every_state_is_covered() -> None:

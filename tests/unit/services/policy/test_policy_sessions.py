@@ -84,7 +84,7 @@ async def test_a_stream_without_subjects_of_the_session() -> None:
 
 async def test_another_partition_is_another_stream() -> None:
     broker = Broker({"state": {}})
-    await sessions(broker).before(CallRef(Partition(2, 1), mint_session(AGENT.id), uuid7()))
+    await sessions(broker).before(CallRef(Partition(2, 1), mint_session(AGENT.session_owner), uuid7()))
     assert broker.asked[0][0].endswith(".CALLS_2_1")
 
 
