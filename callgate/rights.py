@@ -20,23 +20,23 @@ from contracts.subjects import (
     POLICY_SET_SUBJECT,
     SESSION_KEYS,
     TIMERS,
+    access_filter,
     deliver_subject,
     event_filter,
 )
 
 FIXED_STREAMS = (CONTROL, SESSION_KEYS, PAYLOADS, TIMERS, ACCESS, CHECKPOINTS)
 _SEALED = ("keys.>", "payloads.>")
-_ACCESS = "access.>"
 _LIVE = f"{LIVE}calls.>"
 
 _PUBLISHES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
     {
-        Role.INGRESS: (*_SEALED, _ACCESS),
-        Role.MASKING: (*_SEALED, _ACCESS),
+        Role.INGRESS: (*_SEALED, access_filter(Role.INGRESS)),
+        Role.MASKING: (*_SEALED, access_filter(Role.MASKING)),
         Role.POLICY: (POLICY_SET_SUBJECT, "control.connection.*"),
-        Role.APPROVAL: (*_SEALED, _ACCESS, "control.grant.*", "control.freeze.*", "timers.set.>"),
+        Role.APPROVAL: (*_SEALED, access_filter(Role.APPROVAL), "control.grant.*", "control.freeze.*", "timers.set.>"),
         Role.EXECUTOR: _SEALED,
-        Role.AUDIT: ("checkpoints.*", _ACCESS),
+        Role.AUDIT: ("checkpoints.*", access_filter(Role.AUDIT)),
     }
 )
 _LISTENS: Mapping[Role, tuple[str, ...]] = MappingProxyType(

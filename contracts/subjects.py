@@ -7,6 +7,8 @@ import re
 import zlib
 from typing import NamedTuple, Self
 
+from contracts.identity import Role
+
 SESSION_ID = re.compile(r"s_[a-z2-7]{32}")
 CALL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _PARTITION = re.compile(r"([1-9][0-9]{0,8})-(0|[1-9][0-9]{0,4})")
@@ -140,8 +142,18 @@ def timer_due_subject(ref: CallRef, kind: str) -> str:
     return f"timers.due.{kind}.{ref}"
 
 
-def access_subject(session_id: str, kind: str) -> str:
-    return f"access.{session_id}.{kind}"
+def access_filter(role: Role) -> str:
+    """All that one role records on ACCESS. Each has its own subjects, so that none can take another's."""
+    return f"access.{role}.>"
+
+
+def access_subject(role: Role, session_id: str, kind: str) -> str:
+    return f"access.{role}.{session_id}.{kind}"
+
+
+def alarm_subject(partition: Partition, sequence: int) -> str:
+    """Where the alarm about one message on CALLS stands."""
+    return access_subject(Role.AUDIT, partition.stream, f"alarmed_{sequence}")
 
 
 def checkpoint_subject(partition: Partition) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from callgate.cedar.entities import session_entity
 from callgate.cedar.published import PublishedPolicies
 from callgate.records import Records
-from contracts.identity import Principal
+from contracts.identity import Principal, Role
 from contracts.model import JsonValue
 from contracts.records import Accessed
 from contracts.subjects import access_subject
@@ -42,4 +42,4 @@ async def record_view(
 ) -> None:
     """Returns when it is on disk. BrokerAway: then nothing may be shown."""
     data = Accessed(who=person, action="viewed", session_id=session_id, call_id=call_id, detail=detail)
-    await records.publish(access_subject(session_id, "viewed"), data, at)
+    await records.publish(access_subject(Role.AUDIT, session_id, "viewed"), data, at)

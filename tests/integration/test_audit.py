@@ -12,19 +12,20 @@ from calls import Calls
 from deployment import Deployment, append, running_deployment
 from sqlalchemy import select, update
 
-from callgate.errors import ConfigurationError
+from callgate.errors import BrokerAway, ConfigurationError
 from callgate.log import Message, Origin
 from callgate.platform import Platform
-from callgate.records import Standing
+from callgate.records import Standing, publish_acknowledged
+from callgate.telemetry import ALIENS
 from contracts.events import Cancelled, Recorded
 from contracts.identity import Role
 from contracts.records import Alarmed
-from contracts.subjects import ACCESS, CallRef
+from contracts.subjects import ACCESS, CallRef, alarm_subject
 from services.audit import tables
 from services.audit.alarms import Alarms
 from services.audit.projection import Projection
 from services.audit.rebuilding import rebuild
-from services.audit.rows import Rows
+from services.audit.rows import Placed, Rows
 from services.audit.store import DatabaseAway, Store
 from services.audit.verifying import verify_log
 
@@ -172,6 +173,43 @@ async def test_an_alarm_is_raised_once_however_often_it_is_asked_for(
         await again.begin()
         await again.write(items)
     assert len(await alarmed(audit)) == 2
+
+
+async def test_nobody_but_audit_itself_silences_an_alarm(
+    audit: Platform, platforms: dict[Role, Platform], calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    ref = await calls.refused()
+    at, code = (await audit.log.read(ref)).last_sequence + 1, "unknown_event"
+    taken = alarm_subject(PARTITION, at)
+    with pytest.raises((BrokerAway, TimeoutError)):  # nats-server refuses it, and so nobody acknowledges
+        async with asyncio.timeout(0.5):
+            await publish_acknowledged(platforms[Role.INGRESS].client, taken, b"junk")
+    # What only audit's own user could put there: junk, another record, and an alarm of something else.
+    await publish_acknowledged(audit.client, taken, b"junk")
+    other = Alarmed(stream=PARTITION.stream, sequence=at + 1, subject="x", code=code)
+    await audit.records.publish(taken, other, audit.clock())
+    before = told(code)
+    alarms = Alarms(audit.records, audit.clock)
+    alien = Placed(at, ref.subject("cancelled"), audit.clock(), code)
+    for _ in range(2):
+        await alarms.raise_all(PARTITION, [alien])
+    assert await standing_alarms(audit, taken) == [at + 1, at]
+    assert told(code) == before + 1
+    # Another process finds the record, and tells nevertheless: this one's log may be the only one that is watched.
+    caplog.clear()
+    await Alarms(audit.records, audit.clock).raise_all(PARTITION, [alien])
+    assert await standing_alarms(audit, taken) == [at + 1, at]
+    assert told(code) == before + 2
+    assert [getattr(record, "sequence", None) for record in caplog.records if record.levelname == "ERROR"] == [at]
+
+
+def told(code: str) -> float:
+    return float(ALIENS.labels(Role.AUDIT, code)._value.get())
+
+
+async def standing_alarms(audit: Platform, subject: str) -> list[int]:
+    found = [standing async for standing in audit.records.all(ACCESS, subject)]
+    return [one.data.sequence for one in found if isinstance(one, Standing) and isinstance(one.data, Alarmed)]
 
 
 class Crash(Exception):

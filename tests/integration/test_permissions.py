@@ -186,7 +186,7 @@ async def test_a_reply_subject_gives_no_right_that_the_user_does_not_have(settin
         await executor.settled()
         await audit.settled()
         for index, (target, body) in enumerate(evil.items()):
-            subject = f"access.s.{index}"
+            subject = f"access.masking.s.{index}"
             await js.publish(subject, body)
             await masking.nc.publish(f"$JS.API.DIRECT.GET.ACCESS.{subject}", b"", reply=target)
             await masking.nc.publish(subject, body, reply=target)

@@ -12,7 +12,8 @@ from callgate.rights import durables, rights
 from callgate.streams import CONSUMED, ConsumerSpec, consumers, streams
 from contracts.events import EVENTS
 from contracts.identity import Role
-from contracts.subjects import event_filter
+from contracts.records import Accessed, Alarmed
+from contracts.subjects import Partition, access_subject, alarm_subject, event_filter
 
 SERVICES = [role for role in Role if role is not Role.PROVISIONER]
 USERS = {role: f"password-of-{role}-long" for role in Role}
@@ -99,6 +100,15 @@ def test_a_user_publishes_exactly_the_events_its_role_signs(role: Role) -> None:
     assert calls == {event_filter(event.NAME) for event in EVENTS if role in event.ROLES}
     assert not may_publish(role, "calls.1-0.s.c.allowed.more")
     assert not may_publish(role, "live.calls.1-0.s.c.requested")
+
+
+@pytest.mark.parametrize("role", SERVICES)
+def test_a_user_writes_on_access_what_is_its_own_and_nobody_elses(role: Role) -> None:
+    for other in Role:
+        own = role is other and role in Accessed.ROLES | Alarmed.ROLES
+        assert may_publish(role, access_subject(other, "s", "viewed")) is own
+        assert may_publish(role, alarm_subject(Partition(1, 0), 7)) is (role is Role.AUDIT)
+    assert not may_publish(role, "access.CALLS_1_0.alarmed_7")
 
 
 @pytest.mark.parametrize("role", SERVICES)
