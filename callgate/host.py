@@ -12,6 +12,7 @@ import uvicorn
 from faststream import AckPolicy
 from nats.aio.msg import Msg
 
+from callgate.connections import Limits, limited
 from callgate.delivery import Deliveries
 from callgate.errors import ConfigurationError, Fatal
 from callgate.http import create_app
@@ -126,19 +127,19 @@ def bind(listen: str) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def serve_http(app: Any, listener: socket.socket) -> AsyncIterator[str]:
+async def serve_http(app: Any, listener: socket.socket, limits: Limits | None = None) -> AsyncIterator[str]:
     """Serves an ASGI application on a socket while the context lasts; gives its base URL."""
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=limited(limits or Limits()),
+        ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=64 * 1024,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve([listener]))

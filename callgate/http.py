@@ -41,10 +41,14 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
 
+    @property
+    def title(self) -> str:
+        return HTTPStatus(self.status).phrase
+
     def response(self) -> Response:
         body = {
             "type": TYPE_BASE + self.code,
-            "title": HTTPStatus(self.status).phrase,
+            "title": self.title,
             "status": self.status,
             "code": self.code,
             "detail": self.detail,
