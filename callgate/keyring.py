@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from pydantic import Field, ValidationError
 
 from callgate.errors import Fatal
-from callgate.signing import Signature, pae
+from callgate.signing import Signature, Signer, pae
 from contracts.identity import Role
 from contracts.model import Contract, Timestamp
 
@@ -49,6 +49,13 @@ class RingKey(Contract):
 
     def valid_at(self, at: datetime, skew: timedelta = timedelta(0)) -> bool:
         return self.not_before - skew <= at and (self.not_after is None or at < self.not_after + skew)
+
+    def stamped(self, at: datetime) -> datetime:
+        """When what is signed with this key says that it happened: then, or as early as the key can say.
+
+        What was decided before a rotation and is recorded after it would otherwise verify under neither key.
+        """
+        return max(at, self.not_before - CLOCK_SKEW)
 
     def require_valid(self, *times: datetime) -> None:
         """BadSignature unless the key was valid at all these times: the body's and the broker's, so that a retired
@@ -138,6 +145,40 @@ class Ring:
             raise BadSignature("wrong_role")
         self._verify(signature, pae(payload_type, body))
         return key
+
+    def signing(self, signer: Signer, now: datetime) -> tuple[Signer, RingKey]:
+        """What a service signs with at this time, and its key: the signer, or the one that a rotation put in its place.
+
+        What a retired key signs is an alien to every reader, though the broker acknowledges it. So its right ends
+        here without the skew that readers allow, and `not_before` alone may lie ahead of our clock. Fatal where the
+        keys folder holds no key that counts.
+        """
+        self._follow()
+        key = self._own(signer, now)
+        if key is None or key.not_after is not None:
+            fresh = signer.successor()
+            fresh_key = self._own(fresh, now) if fresh is not None else None
+            if fresh is not None and fresh_key is not None:
+                return fresh, fresh_key
+        if key is None:
+            raise Fatal("key_retired", f"{signer.role}'s keys were rotated; give it the new ones, restart it")
+        return signer, key
+
+    def _own(self, signer: Signer, now: datetime) -> RingKey | None:
+        key = self._keys.get(signer.key_id)
+        if key is None or (key.use, key.role) != ("sign", signer.role) or now < key.not_before - CLOCK_SKEW:
+            return None
+        return key if key.not_after is None or now < key.not_after else None
+
+    def require_standing(self, key_id: str, at: datetime, now: datetime) -> None:
+        """After an acknowledgement: that readers accept what this key signed. Fatal where it was retired meanwhile."""
+        key = self.key(key_id)
+        try:
+            if key is None:
+                raise BadSignature("unknown_key")
+            key.require_valid(at, now)
+        except BadSignature:
+            raise Fatal("key_retired", f"{key_id} was retired while it signed; restart this service") from None
 
     def readers(self, roles: Iterable[Role], at: datetime) -> tuple[tuple[str, X25519PublicKey], ...]:
         """The sealing keys of those roles that are in force at that time."""

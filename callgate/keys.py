@@ -136,7 +136,7 @@ def load(folder: Path, role: Role) -> ServiceKeys:
         seal[path.stem.removeprefix("seal-")] = _sealing_private(path)
     return ServiceKeys(
         role=role,
-        signer=_signer(folder, role, ring),
+        signer=_signer_in(ring, folder, role),
         seal=seal,
         ring=Ring(ring, _Reloader(folder, stamp)),
         password=read_password(folder, role),
@@ -182,15 +182,28 @@ def _stamp(path: str) -> _Stamp:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def _signer(folder: Path, role: Role, ring: KeyRing) -> Signer:
-    private = _signing_private(folder / role / "sign.key")
-    raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    key_id = _key_id(role, "sign", raw)
-    if not any(key.id == key_id and key.not_after is None for key in ring.keys):
+def _signer_in(ring: KeyRing, folder: Path, role: Role) -> Signer:
+    signer = _signer(folder, role)
+    if not any(key.id == signer.key_id and key.not_after is None for key in ring.keys):
         raise ConfigurationError(
             "key_not_in_ring", f"{folder / role / 'sign.key'} is not in ring.json; copy both from the same `keys` run"
         )
-    return Signer(role, key_id, private)
+    return signer
+
+
+def _signer(folder: Path, role: Role) -> Signer:
+    """With the key that stands in the folder now, followed by the one that will."""
+    private = _signing_private(folder / role / "sign.key")
+    raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def successor() -> Signer | None:
+        try:
+            return _signer(folder, role)
+        except ConfigurationError as error:
+            logger.error("the service's new signing key cannot be read", extra={"code": error.code})
+            return None
+
+    return Signer(role, _key_id(role, "sign", raw), private, successor)
 
 
 def _new_signing_key(folder: Path, role: Role, now: datetime) -> RingKey:

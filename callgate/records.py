@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from nats.aio.client import Client
@@ -59,13 +59,19 @@ class Records:
         self._ring = ring
 
     async def publish(self, subject: str, data: RecordData, at: datetime, expected_last: int | None = None) -> int:
-        """The sequence under which it stands. LostRace where `expected_last` is not the subject's last sequence."""
-        record = make_record(uuid7(), self._ring.deployment, subject, at, data)
+        """The sequence under which it stands. LostRace where `expected_last` is not the subject's last sequence.
+
+        Fatal where the service's key was retired and no new one is there.
+        """
+        self._signer, key = self._ring.signing(self._signer, datetime.now(UTC))
+        record = make_record(uuid7(), self._ring.deployment, subject, key.stamped(at), data)
         body = encode_record(record)
         headers = {CE_TYPE: data.TYPE, SIGNATURE_HEADER: self._signer.sign(data.TYPE, body)}
         if expected_last is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(expected_last)
-        return await publish_acknowledged(self._client, subject, body, headers)
+        sequence = await publish_acknowledged(self._client, subject, body, headers)
+        self._ring.require_standing(key.id, record.at, datetime.now(UTC))
+        return sequence
 
     def verify(self, message: Message) -> Standing:
         """The record of a message. BadSignature where it is none of ours."""

@@ -8,6 +8,7 @@ https://github.com/secure-systems-lab/dsse/blob/master/protocol.md
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -54,11 +55,21 @@ class Signature:
 
 
 class Signer:
-    """Signs as one service with its current key."""
+    """Signs as one service with one key. Whether that key still counts is the ring's to say: `Ring.signing`.
 
-    def __init__(self, role: Role, key_id: str, key: Ed25519PrivateKey) -> None:
+    `successor` looks for the key that a rotation put in this one's place: a signer, or None where there is none yet.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        key_id: str,
+        key: Ed25519PrivateKey,
+        successor: "Callable[[], Signer | None]" = lambda: None,
+    ) -> None:
         self.role = role
         self.key_id = key_id
+        self.successor = successor
         self._key = key
 
     def sign(self, payload_type: str, body: bytes) -> str:

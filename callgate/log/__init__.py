@@ -10,6 +10,8 @@ The contract, which every implementation keeps (`tests/integration/log_suite.py`
 - **follow** gives every event of a partition in the order of the log, from a sequence on, without gaps and without
   end; it may lag behind. It needs no consumer, so it takes no right that could redirect another's deliveries.
 - Errors out of append: `LostRace`, `BrokerAway` (it may or may not stand), `TooLarge`; out of reading: `BrokerAway`.
+- An append signs with the key that the ring holds for its service at that moment, and returns only what readers accept.
+  `Fatal` where the keys were rotated and the new ones are not here.
 - What stands on the subjects but does not verify is *alien*: reported, kept, never part of a chain, and no obstacle.
 """
 

@@ -61,7 +61,8 @@ class JetStreamLog:
         return Origin(ref, digest)
 
     async def append(self, draft: Draft, answers: Recorded | Origin, *, traceparent: str | None = None) -> Recorded:
-        event = make_event(draft.event_id, answers.ref, draft.at, answers.digest, draft.data)
+        self._signer, key = self._verifier.ring.signing(self._signer, datetime.now(UTC))
+        event = make_event(draft.event_id, answers.ref, key.stamped(draft.at), answers.digest, draft.data)
         body = encode_event(event)
         ce_type = draft.data.TYPE
         signature = self._signer.sign(ce_type, body)
@@ -79,22 +80,25 @@ class JetStreamLog:
         traceparent = trace_context(traceparent)
         if traceparent is not None:
             headers[TRACEPARENT] = traceparent
-        sequence = await self._publish(answers, draft, subject, headers, body)
+        standing = await self._publish(answers, draft, subject, headers, body)
         EVENTS_APPENDED.labels(self._signer.role, draft.data.NAME).inc()
+        if isinstance(standing, Recorded):
+            return standing
+        self._verifier.ring.require_standing(key.id, event.at, datetime.now(UTC))
         return Recorded(
             ref=answers.ref,
-            sequence=sequence,
+            sequence=standing,
             recorded_at=datetime.now(UTC),
             digest=digest,
-            key_id=self._signer.key_id,
+            key_id=key.id,
             event=event,
             traceparent=traceparent,
         )
 
     async def _publish(
         self, answers: Recorded | Origin, draft: Draft, subject: str, headers: dict[str, str], body: bytes
-    ) -> int:
-        """The sequence under which the event stands; the same bytes on every try."""
+    ) -> int | Recorded:
+        """The event as the log was found to hold it, or its acknowledged sequence; the same bytes on every try."""
         expected = answers.sequence
         until = time.monotonic() + APPEND_TIMEOUT
         attempt = 0
@@ -113,7 +117,7 @@ class JetStreamLog:
                 if time.monotonic() > until:
                     raise BrokerAway("the append was not acknowledged in time") from None
                 continue
-            mine = next((r.sequence for r in chain.call.chain if r.event.event_id == draft.event_id), None)
+            mine = next((r for r in chain.call.chain if r.event.event_id == draft.event_id), None)
             if mine is not None:
                 return mine
             if chain.call.head_digest != answers.digest:

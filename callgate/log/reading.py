@@ -55,6 +55,14 @@ async def request_json(client: Client, subject: str, request: dict[str, Any]) ->
     return json.loads(reply.data)
 
 
+async def last_sequence(client: Client, stream: str) -> int:
+    """The last sequence of a stream, from the leader."""
+    answer = await request_json(client, f"$JS.API.STREAM.INFO.{stream}", {})
+    if "error" in answer:
+        raise BrokerAway("the stream's state cannot be read now")
+    return int(answer["state"]["last_seq"])
+
+
 async def leader_next(client: Client, stream: str, subject_filter: str, start: int) -> Message | None:
     """The first message at or after `start` that fits the filter, from the leader; None where there is none."""
     request = {"seq": start, "next_by_subj": subject_filter}

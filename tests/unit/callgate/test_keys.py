@@ -13,7 +13,7 @@ from sealing_fakes import Keys
 from callgate import keys
 from callgate.errors import ConfigurationError, Fatal
 from callgate.ids import uuid7
-from callgate.keyring import BadSignature, sign_ring
+from callgate.keyring import CLOCK_SKEW, BadSignature, sign_ring
 from callgate.sealing import Place, Sealer
 from contracts.identity import Role
 from contracts.subjects import CallRef, Partition
@@ -227,3 +227,62 @@ def test_the_ring_shows_no_secret(folder: Path) -> None:
     for role in Role:
         assert keys.read_password(folder, role) not in text
     assert "PRIVATE" not in text
+
+
+def test_a_running_service_signs_with_its_new_key_as_soon_as_the_ring_knows_it(folder: Path) -> None:
+    policy = keys.load(folder, Role.POLICY)
+    same, key = policy.ring.signing(policy.signer, NOW)
+    assert (same, key.id) == (policy.signer, policy.signer.key_id)
+    keys.rotate(folder, Role.POLICY, LATER)
+    fresh, key = policy.ring.signing(policy.signer, LATER)
+    assert fresh.key_id == key.id == keys.load(folder, Role.POLICY).signer.key_id != policy.signer.key_id
+    header = fresh.sign(TYPE, BODY)
+    policy.ring.verify(TYPE, BODY, header, {Role.POLICY}).require_valid(LATER, LATER)
+
+
+@pytest.mark.parametrize("text", ["old", "garbage", None])
+def test_a_service_whose_key_was_retired_and_has_no_new_one_signs_nothing(folder: Path, text: str | None) -> None:
+    path = folder / "policy" / "sign.key"
+    old = path.read_bytes()
+    policy = keys.load(folder, Role.POLICY)
+    keys.rotate(folder, Role.POLICY, LATER)
+    path.unlink()
+    if text is not None:
+        path.write_bytes(old if text == "old" else text.encode())
+    just_before = LATER - timedelta(seconds=1)
+    assert policy.ring.signing(policy.signer, just_before)[0].key_id == policy.signer.key_id
+    with pytest.raises(Fatal, match="key_retired"):  # at once: the skew is for readers
+        policy.ring.signing(policy.signer, LATER)
+
+
+def test_a_rotation_dated_ahead_of_our_clock_lets_the_old_key_sign_until_then(folder: Path) -> None:
+    """The operator's clock is not ours; one of the two keys always counts."""
+    policy = keys.load(folder, Role.POLICY)
+    ahead = LATER + CLOCK_SKEW * 2
+    keys.rotate(folder, Role.POLICY, ahead)
+    assert policy.ring.signing(policy.signer, LATER)[0] is policy.signer
+    fresh, key = policy.ring.signing(policy.signer, ahead)
+    key.require_valid(ahead)
+    assert fresh is not policy.signer
+
+
+def test_what_was_decided_before_a_rotation_verifies_when_it_is_signed_after_it(folder: Path) -> None:
+    policy = keys.load(folder, Role.POLICY)
+    keys.rotate(folder, Role.POLICY, LATER)
+    _, key = policy.ring.signing(policy.signer, LATER)
+    long_before = LATER - timedelta(minutes=5)
+    with pytest.raises(BadSignature, match="key_not_valid"):
+        key.require_valid(long_before, LATER)
+    key.require_valid(key.stamped(long_before), LATER)
+    assert key.stamped(LATER) == LATER
+
+
+def test_an_acknowledgement_under_a_key_that_was_retired_meanwhile_does_not_count(folder: Path) -> None:
+    policy = keys.load(folder, Role.POLICY)
+    long_after = LATER + timedelta(minutes=5)
+    policy.ring.require_standing(policy.signer.key_id, long_after, long_after)
+    keys.rotate(folder, Role.POLICY, LATER)
+    with pytest.raises(Fatal, match="key_retired"):
+        policy.ring.require_standing(policy.signer.key_id, long_after, long_after)
+    with pytest.raises(Fatal, match="key_retired"):
+        policy.ring.require_standing("policy-000000000000", LATER, LATER)
