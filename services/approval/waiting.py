@@ -5,7 +5,6 @@ folded anew, so neither the order in which cues arrive nor a forged one matters.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Iterator
 
@@ -84,9 +83,8 @@ class Waiting:
     async def _end_of(self, partition: Partition) -> int:
         while True:
             try:
-                answer = await reading.request_json(self._client, f"$JS.API.STREAM.INFO.{partition.stream}", {})
-                return int(answer["state"]["last_seq"])
-            except (BrokerAway, KeyError, json.JSONDecodeError):
+                return await reading.last_sequence(self._client, partition.stream)
+            except BrokerAway:
                 await asyncio.sleep(_AWAY_PAUSE)
 
     async def _touch_past(self, partition: Partition) -> int:

@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 from callgate import keys
 from callgate.errors import BrokerAway, LostRace, Rejected, TooLarge
 from callgate.ids import mint_session, uuid7
-from callgate.log import Alien, Chain, Draft, JetStreamLog, jetstream, reading
+from callgate.log import Alien, Chain, Draft, JetStreamLog, following, jetstream, reading
 from callgate.log.messages import CE_TYPE, Message
 from callgate.platform import Platform, open_platform
 from callgate.rights import inbox_prefix
@@ -132,6 +132,25 @@ class Lossy:
         if self._before_failing is not None:
             await self._before_failing()
         raise nats.errors.TimeoutError
+
+
+class Deaf:
+    """A client that hears no cue, and notes from where each look at a stream begins."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.looks: asyncio.Queue[int] = asyncio.Queue()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def subscribe(self, subject: str, **more: Any) -> Any:
+        return await self._client.subscribe("_INBOX_audit.deaf" if subject.startswith("live.") else subject, **more)
+
+    async def publish(self, subject: str, body: bytes, **more: Any) -> None:
+        if subject.startswith("$JS.API.DIRECT.GET."):
+            self.looks.put_nowait(json.loads(body)["seq"])
+        await self._client.publish(subject, body, **more)
 
 
 def draft(platform: Platform, data: EventData) -> Draft:
@@ -511,6 +530,48 @@ class LogSuite:
     async def write(scene: Scene, session: str, calls: int) -> None:
         for _ in range(calls):
             await scene.calls.refused(session_id=session)
+
+    async def test_who_follows_what_is_rare_does_not_look_at_the_past_again(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(following, "LOOK_EVERY", 0.02)
+        client: Any = Deaf(scene[Role.AUDIT].client)
+        log, _ = scene.log(Role.AUDIT, client)
+        partition = Partition(1, 0)
+        begun = await reading.last_sequence(client, partition.stream)
+        stream = log.follow(partition, begun, "cancelled")
+        following_it = asyncio.create_task(take(stream, lambda found: True))
+        for _ in range(3):
+            last = (await scene.calls.requested(session_id=scene.session_in(0))).sequence
+        async with asyncio.timeout(PATIENCE):
+            while await client.looks.get() <= last:
+                pass
+        requested = await scene.calls.requested(session_id=scene.session_in(0))
+        cancelled = await append(scene[Role.INGRESS], requested, Cancelled(by=AGENT.id, code="withdrawn"))
+        (found,) = await following_it
+        assert found.sequence == cancelled.sequence
+
+    async def test_looks_alone_miss_nothing_that_is_written_meanwhile(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(following, "LOOK_EVERY", 0.001)
+        client: Any = Deaf(scene[Role.AUDIT].client)
+        log, _ = scene.log(Role.AUDIT, client)
+        partition = Partition(1, 0)
+        stream = log.follow(partition, await reading.last_sequence(client, partition.stream), "cancelled")
+        count = 40
+        following_it = asyncio.create_task(take(stream, lambda found: len(found) == count))
+
+        async def write() -> list[int]:
+            written = []
+            for _ in range(count // 4):
+                requested = await scene.calls.requested(session_id=scene.session_in(0))
+                cancelled = Cancelled(by=AGENT.id, code="withdrawn")
+                written.append((await append(scene[Role.INGRESS], requested, cancelled)).sequence)
+            return written
+
+        written = await asyncio.gather(*(write() for _ in range(4)))
+        assert [found.sequence for found in await following_it] == sorted(itertools.chain(*written))
 
     async def test_following_under_load_has_no_gap_and_no_repetition(self, scene: Scene) -> None:
         sessions = [scene.session_in(0) for _ in range(6)]
