@@ -102,6 +102,7 @@ class Requested(EventData):
     ROLES: ClassVar[frozenset[Role]] = frozenset({Role.INGRESS})
 
     function: str
+    """The name of a declared function, or UNKNOWN_FUNCTION."""
     principal: Principal
     arguments: Sealed
     """Class raw, readable by masking alone."""

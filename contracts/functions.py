@@ -18,6 +18,10 @@ from contracts.model import Contract, JsonValue
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Names of connections, functions and tags: lower case, digits and underscore, so they fit subjects and Cedar."""
 
+UNKNOWN_FUNCTION = "unknown"
+"""Stands in events for every function that no connection declares, whose name is an agent's free text. No function can
+be called that, since each has a dot in its name, so policy denies it."""
+
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """A parameter in a path template, e.g. `{id}`."""
 

@@ -38,6 +38,7 @@ async def build(platform: Platform) -> Service:
         sealer=platform.sealer,
         waiting=waiting,
         partitions=Partitions(platform.partition_of, frozenset(platform.partitions), settings.broker.shards),
+        catalog=platform.catalog,
         tracer=platform.tracer,
         clock=platform.clock,
     )

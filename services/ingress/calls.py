@@ -12,6 +12,7 @@ from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
 from callgate.telemetry import Tracer
 from contracts.events import Cancelled, Recorded, Requested
+from contracts.functions import Catalog
 from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef, Partition
@@ -22,6 +23,7 @@ from services.ingress.domain import (
     may_cancel,
     outcome_of,
     own_ref,
+    recorded_name,
     secret_of,
     session_of,
 )
@@ -70,6 +72,7 @@ class Calls:
         sealer: Sealer,
         waiting: Waiting,
         partitions: Partitions,
+        catalog: Catalog,
         tracer: Tracer,
         clock: Callable[[], datetime],
     ) -> None:
@@ -77,6 +80,7 @@ class Calls:
         self._sealer = sealer
         self._waiting = waiting
         self._partitions = partitions
+        self._catalog = catalog
         self._tracer = tracer
         self._clock = clock
 
@@ -102,7 +106,8 @@ class Calls:
         event_id, at = uuid7(), self._clock()
         with self._tracer.span("ingress requested", traceparent) as context:
             arguments = await self._sealer.seal(request.arguments, Place(ref, event_id, "arguments"), "raw", at)
-            data = Requested(function=request.function, principal=principal, arguments=arguments)
+            function = recorded_name(request.function, self._catalog)
+            data = Requested(function=function, principal=principal, arguments=arguments)
             try:
                 return await self._log.append(Draft(event_id, at, data), self._log.origin(ref), traceparent=context)
             except BrokerAway:

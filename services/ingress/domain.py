@@ -15,7 +15,7 @@ from contracts.events import (
     Sealed,
     VoteCast,
 )
-from contracts.functions import NAME, Catalog
+from contracts.functions import NAME, UNKNOWN_FUNCTION, Catalog
 from contracts.identity import Principal
 from contracts.lifecycle import ANSWERING, TRANSITIONS, Call
 from contracts.model import JsonValue, rfc3339
@@ -100,6 +100,11 @@ def _request(document: JsonValue) -> CallRequest:
             422, "bad_session", "`session` must be a session's id, or a name of 1-64 of A-Z a-z 0-9 . _ : -"
         )
     return CallRequest(function, dump(arguments), session)
+
+
+def recorded_name(function: str, catalog: Catalog) -> str:
+    """What an event calls the function: an undeclared name is free text, and no raw value stands on the log."""
+    return function if catalog.get(function) is not None else UNKNOWN_FUNCTION
 
 
 def session_of(principal: Principal, wanted: str | None) -> str | None:

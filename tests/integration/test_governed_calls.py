@@ -226,3 +226,13 @@ async def test_no_raw_value_but_where_it_belongs(scene: Governed, caplog: pytest
     found = scan(scene.folder / "broker", {"card": CARD, "credential": TOKEN})
     assert found.files > 0
     assert found.hits == []
+
+
+async def test_names_that_an_agent_makes_up_stand_nowhere(scene: Governed, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    unknown = await scene.call("x4111111111111111.jane_doe", amount=1)
+    assert (unknown["status"], unknown["code"], unknown["function"]) == ("denied", "unknown_function", "unknown")
+    assert await scene.names(unknown["id"]) == ["requested", "arguments_masked", "denied"]
+    text = "".join((logged(caplog), json.dumps(unknown), await scene.metrics(), (await on_the_log(scene)).decode()))
+    for secret in (CARD, "jane_doe"):
+        assert secret not in text

@@ -19,6 +19,7 @@ from callgate.log import Alien
 from callgate.platform import Platform
 from cli.dev_issuer import DevIssuer
 from contracts.events import Recorded, Requested
+from contracts.functions import UNKNOWN_FUNCTION
 from contracts.identity import Role
 from contracts.subjects import CallRef
 from services.ingress.app import build
@@ -307,9 +308,9 @@ async def test_the_catalog_tells_what_may_be_asked_and_not_where_it_lives(door: 
 
 
 async def test_an_unknown_function_is_recorded_for_policy_to_deny(door: Door) -> None:
-    _, requested = await door.pending({"function": "nobody.knows", "arguments": {}})
+    _, requested = await door.pending({"function": "x4111111111111111.jane_doe", "arguments": {}})
     assert isinstance(requested.data, Requested)
-    assert requested.data.function == "nobody.knows"
+    assert requested.data.function == UNKNOWN_FUNCTION
 
 
 async def test_a_full_disk_admits_no_call(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from callgate.errors import BrokerAway, CallgateError, LostRace, Rejected, TooLa
 from callgate.log import Chain, Draft, Origin
 from callgate.telemetry import PassingTracer
 from contracts.events import Allowed, Cancelled, Denied, ExecutionStarted, Recorded, Requested
+from contracts.functions import UNKNOWN_FUNCTION, Catalog, FunctionSpec, HttpConnection
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef, Partition
 from services.ingress.calls import Calls, Partitions, PerhapsRecorded, TooLate, UnknownCall
@@ -18,6 +19,9 @@ from services.ingress.routes import _problem_of
 from services.ingress.waiting import TooManyHeld
 
 JUDGED = {"policy_set": "a" * 64, "function_digest": "b" * 64}
+CATALOG = Catalog(
+    {"crm": HttpConnection(base_url="http://crm.test", functions={"get": FunctionSpec(path="/customers")})}
+)
 REQUEST = CallRequest("crm.get", b'{"card":"4111111111111111"}')
 
 
@@ -35,7 +39,7 @@ class World:
         world: Any = self
         here = Partition(1, 0)
         return Calls(
-            world, world, world, Partitions(lambda _: here, frozenset({here}), 1), PassingTracer(), lambda: NOW
+            world, world, world, Partitions(lambda _: here, frozenset({here}), 1), CATALOG, PassingTracer(), lambda: NOW
         )
 
     async def seal(self, plaintext: bytes, place: Any, data_class: str, now: Any) -> Any:
@@ -76,6 +80,17 @@ async def test_a_call_is_recorded_sealed_in_a_new_session_of_its_own() -> None:
     again = await world.calls().submit(AGENT, REQUEST, 0, here)
     assert call.ref.session_id != again.ref.session_id
     assert isinstance(world.appended[0].data, Requested)
+
+
+async def test_a_function_is_named_on_the_log_only_if_it_is_declared() -> None:
+    """Else its name is the agent's free text, which would stand on the log for ever."""
+    world = World()
+    call = await world.calls().submit(AGENT, REQUEST, 0, here)
+    assert call.requested.function == "crm.get"
+    for name in ("x4111111111111111.jane_doe", "crm.get_", "get", UNKNOWN_FUNCTION):
+        call = await world.calls().submit(AGENT, CallRequest(name, REQUEST.arguments), 0, here)
+        assert call.requested.function == UNKNOWN_FUNCTION
+    assert "4111" not in "".join(stands.event.model_dump_json() for stands in world.appended)
 
 
 async def test_when_the_acknowledgement_is_lost_the_caller_is_told_where_to_ask() -> None:
