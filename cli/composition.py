@@ -6,17 +6,18 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from callgate import keys
-from callgate.errors import ConfigurationError
+from callgate.errors import ConfigurationError, Fatal
 from callgate.host import Build, bind, run_services, serve_http
 from callgate.identity import IssuerSettings
 from callgate.platform import Platform, open_platform
 from callgate.settings import Settings
+from callgate.telemetry import describe
 from cli.dev_issuer import DevIssuer, dev_issuer_app
 from cli.dev_issuer.people import DEMO_PEOPLE
 from cli.embedded import EmbeddedBroker
@@ -43,6 +44,8 @@ def builder(role: Role) -> Build:
 
 
 AUDIENCE = "callgate"
+RESTART_PAUSES = (1.0, 3.0, 10.0)
+"""Seconds before each further try to start an embedded broker that died and did not start again at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,9 @@ async def running(settings: Settings, *, upgrade: bool = False) -> AsyncIterator
             settings, issuer = await _with_issuer(settings, stack)
             settings, upstream_url = await _with_upstream(settings, stack)
         url, failed = await _with_services(settings, SERVICES, stack)
-        watch = asyncio.create_task(_watch(broker))
-        stack.callback(watch.cancel)
+        if broker is not None:
+            watch = asyncio.create_task(keep_running(broker, failed))
+            stack.callback(watch.cancel)
         yield Deployment(settings, url, settings.broker.url or "", issuer, upstream_url, failed)
 
 
@@ -109,12 +113,36 @@ async def _with_broker(
     return settings, broker
 
 
-async def _watch(broker: EmbeddedBroker | None) -> None:
-    """Starts a broker that died again: clients reconnect, and what was acknowledged is on disk."""
-    while broker is not None:
+async def keep_running(
+    broker: EmbeddedBroker, failed: asyncio.Future[BaseException], pauses: Sequence[float] = RESTART_PAUSES
+) -> None:
+    """Starts a broker that died again: clients reconnect, and what was acknowledged is on disk.
+
+    Where it does not start, after these pauses either, `failed` says so: without its broker a deployment does nothing.
+    """
+    while not failed.done():
         code = await broker.watch()
         logger.error("the embedded broker ended; starting it again", extra={"exit_code": code})
-        await broker.restart()
+        if not await _restarted(broker, pauses) and not failed.done():
+            failed.set_result(
+                Fatal(
+                    "broker_ended",
+                    f"the embedded broker ended and does not start again; {broker.folder.log} says why (a full disk?). "
+                    "Mend that and start Callgate again: what was acknowledged is on disk",
+                )
+            )
+
+
+async def _restarted(broker: EmbeddedBroker, pauses: Sequence[float]) -> bool:
+    for pause in (0.0, *pauses):
+        await asyncio.sleep(pause)
+        try:
+            await broker.restart()
+        except Exception as error:
+            logger.error("the embedded broker does not start", extra={"error": describe(error)})
+        else:
+            return True
+    return False
 
 
 async def _with_issuer(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Settings, DevIssuer | None]:
