@@ -19,7 +19,7 @@ from pathlib import Path
 from callgate.errors import Fatal
 
 FORMAT = 1
-UPGRADE_COMMAND = "callgate provision --upgrade"
+UPGRADE_COMMAND = "callgate up --upgrade"
 Version = tuple[int, int, int]
 
 

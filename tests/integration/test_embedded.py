@@ -207,7 +207,7 @@ async def test_another_version_s_folder_is_refused(tmp_path: Path, note: str, co
         await EmbeddedBroker(tmp_path, passwords=users).start()
     assert refused.value.code == code
     assert (tmp_path / "format.json").read_text() == note
-    assert ("callgate provision --upgrade" in str(refused.value)) is (code == "state_folder_older")
+    assert ("callgate up --upgrade" in str(refused.value)) is (code == "state_folder_older")
 
 
 async def test_an_older_folder_is_upgraded_when_asked(tmp_path: Path) -> None:
