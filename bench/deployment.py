@@ -1,9 +1,7 @@
 """A deployment to be measured: a broker that syncs, services in processes of their own, and the demo upstream."""
 
-import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import yaml
 from callgate import keys
 from callgate.host import bind, serve_http
 from callgate.settings import Settings, load
+from cli.children import start_python
 from cli.composition import AUDIENCE
 from cli.dev_issuer import DevIssuer, dev_issuer_app
 from cli.embedded import EmbeddedBroker
@@ -98,26 +97,10 @@ async def running(folder: Path, layout: Sequence[Sequence[Role]], shards: int = 
 
 
 async def _child(stack: contextlib.AsyncExitStack, name: str, *arguments: str, env: dict[str, str]) -> Process:
-    """A Python child, ready: its first line ends in its URL."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, **env},
-        start_new_session=True,
-    )
-
-    async def end() -> None:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-    stack.push_async_callback(end)
-    assert process.stdout is not None
-    line = (await process.stdout.readline()).decode().strip()
-    if "http://" not in line:
+    child = await start_python(stack, *arguments, env=env)
+    if child is None:
         raise RuntimeError(f"{name} did not start")
-    return Process(name, process.pid, line[line.index("http://") :])
+    return Process(name, child.pid, child.url)
 
 
 def _configuration(broker_url: str, shards: int, issuer_url: str, upstream_url: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import secrets
-import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +17,7 @@ from callgate.identity import IssuerSettings
 from callgate.platform import Platform, open_platform
 from callgate.settings import Settings
 from callgate.telemetry import describe
+from cli.children import start_python
 from cli.dev_issuer import DevIssuer, dev_issuer_app
 from cli.dev_issuer.people import DEMO_PEOPLE
 from cli.embedded import EmbeddedBroker
@@ -163,25 +163,14 @@ async def _with_upstream(settings: Settings, stack: contextlib.AsyncExitStack) -
         return settings, None
     token = _token_file(development.upstream_token)
     host, _, port = development.upstream.rpartition(":")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "examples.upstream", "--host", host, "--port", port, "--token-file", str(token)),
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
+    child = await start_python(
+        stack, "-m", "examples.upstream", "--host", host, "--port", port, "--token-file", str(token)
     )
-
-    async def end() -> None:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-    stack.push_async_callback(end)
-    assert process.stdout is not None
-    line = (await process.stdout.readline()).decode()
-    if "http://" not in line:
+    if child is None:
         raise ConfigurationError(
             "upstream_did_not_start", f"the demo upstream cannot listen on {development.upstream}; is the port taken?"
         )
-    url = "http://" + line.split("http://")[1].split()[0].rstrip("/")
+    url = child.url
     connections = {
         name: c.model_copy(update={"base_url": url}) if _points_at(c.base_url, development.upstream) else c
         for name, c in settings.connections.items()
