@@ -131,16 +131,19 @@ def load(folder: Path, role: Role) -> ServiceKeys:
     """The keys of one service, its ring following rotations of the file."""
     stamp = _stamp(os.fspath(folder / "ring.json"))  # before reading: a change in between is then seen
     ring = read_ring(folder)
-    seal: dict[str, X25519PrivateKey] = {}
-    for path in sorted((folder / role).glob("seal-*.key")):
-        seal[path.stem.removeprefix("seal-")] = _sealing_private(path)
     return ServiceKeys(
         role=role,
         signer=_signer_in(ring, folder, role),
-        seal=seal,
+        seal=sealing_keys(folder, role),
         ring=Ring(ring, _Reloader(folder, stamp)),
         password=read_password(folder, role),
     )
+
+
+def sealing_keys(folder: Path, role: Role) -> dict[str, X25519PrivateKey]:
+    """A role's sealing keys by id, as they stand in the folder now. ConfigurationError where one cannot be read."""
+    paths = sorted((folder / role).glob("seal-*.key"))
+    return {path.stem.removeprefix("seal-"): _sealing_private(path) for path in paths}
 
 
 def read_password(folder: Path, role: Role) -> str:

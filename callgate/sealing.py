@@ -7,9 +7,10 @@ what is the table `READERS`. Data keys live on SESSION_KEYS; erasing them there 
 import base64
 import binascii
 import hashlib
+import logging
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -20,13 +21,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from callgate.errors import Rejected
+from callgate.errors import Rejected, Retryable
 from callgate.ids import token
 from callgate.keyring import Ring
 from contracts.events import DataClass, PayloadRef, Sealed
 from contracts.identity import Role
 from contracts.records import SessionKey, WrappedKey
 from contracts.subjects import CallRef
+
+logger = logging.getLogger("callgate.sealing")
 
 READERS: Mapping[tuple[Role, DataClass], frozenset[Role]] = MappingProxyType(
     {
@@ -79,7 +82,11 @@ class Payloads(Protocol):
 
 
 class Sealer:
-    """Seals and opens as one service. Keys are cached in memory, at most 4,096 of each kind."""
+    """Seals and opens as one service. Keys are cached in memory, at most 4,096 of each kind.
+
+    `reload` gives the role's sealing keys as they are held now: it is asked where a payload is sealed to one that
+    came with a rotation.
+    """
 
     def __init__(
         self,
@@ -88,10 +95,12 @@ class Sealer:
         private: Mapping[str, X25519PrivateKey],
         session_keys: SessionKeys,
         payloads: Payloads,
+        reload: Callable[[], Mapping[str, X25519PrivateKey]] = dict,
     ) -> None:
         self._role = role
         self._ring = ring
         self._private = dict(private)
+        self._reload = reload
         self._session_keys = session_keys
         self._payloads = payloads
         self._own: OrderedDict[tuple[str, DataClass], tuple[str, AESGCM]] = OrderedDict()
@@ -117,7 +126,10 @@ class Sealer:
         return Sealed(key_id=key_id, nonce=nonce_text, payload=reference)
 
     async def open(self, sealed: Sealed, place: Place, data_class: DataClass) -> bytes:
-        """The plaintext. Rejected where key, place, class or bytes do not fit; BrokerAway where the key is away."""
+        """The plaintext. Rejected where key, place, class or bytes do not fit.
+
+        Retryable where the data key is out of reach: the broker is away, or our rotated keys did not arrive yet.
+        """
         cipher = await self._cipher(place.ref.session_id, sealed.key_id, data_class)
         ciphertext = await self._ciphertext(sealed, place.ref.session_id)
         try:
@@ -178,14 +190,28 @@ class Sealer:
             raise Rejected("may_not_seal", f"{sealer} seals nothing of class {data_class}")
         if self._role not in readers:  # even where the sealer wrapped the key to us
             raise Rejected("not_a_reader", f"{self._role} may not read this payload")
-        info = self._wrap_info(session_id, key_id, data_class, sealer)
-        for wrap in record.wraps:
+        wrap, private = self._ours(record.wraps)
+        cipher = AESGCM(_unwrap(wrap, private, self._wrap_info(session_id, key_id, data_class, sealer)))
+        _remember(self._opened, (session_id, key_id, data_class), cipher)
+        return cipher
+
+    def _ours(self, wraps: tuple[WrappedKey, ...]) -> tuple[WrappedKey, X25519PrivateKey]:
+        """The wrap that one of our keys opens. Who sealed may have had the newer ring, and we not yet our new keys."""
+        if not any(wrap.reader_key_id in self._private for wrap in wraps):
+            if not any(self._may_be_ours(wrap.reader_key_id) for wrap in wraps):
+                raise Rejected("not_a_reader", f"{self._role} may not read this payload")
+            self._private |= self._reload()
+        for wrap in wraps:
             private = self._private.get(wrap.reader_key_id)
             if private is not None:
-                cipher = AESGCM(_unwrap(wrap, private, info))
-                _remember(self._opened, (session_id, key_id, data_class), cipher)
-                return cipher
-        raise Rejected("not_a_reader", f"{self._role} may not read this payload")
+                return wrap, private
+        logger.warning("sealed to a newer key than this service holds", extra={"service": self._role})
+        raise Retryable("sealing_key_away", f"{self._role}'s keys were rotated; give it the new ones")
+
+    def _may_be_ours(self, key_id: str) -> bool:
+        """Whether the ring says that a sealing key is ours, or knows nothing of it, since it may lag too."""
+        key = self._ring.key(key_id)
+        return key is None or (key.use, key.role) == ("seal", self._role)
 
     def _associated(self, place: Place, key_id: str) -> bytes:
         parts = (self._ring.deployment, str(place.ref), place.event_id, place.field, key_id)

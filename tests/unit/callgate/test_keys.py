@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sealing_fakes import Keys
 
 from callgate import keys
-from callgate.errors import ConfigurationError, Fatal
+from callgate.errors import ConfigurationError, Fatal, Rejected, Retryable
 from callgate.ids import uuid7
 from callgate.keyring import CLOCK_SKEW, BadSignature, sign_ring
 from callgate.sealing import Place, Sealer
@@ -286,3 +287,42 @@ def test_an_acknowledgement_under_a_key_that_was_retired_meanwhile_does_not_coun
         policy.ring.require_standing(policy.signer.key_id, long_after, long_after)
     with pytest.raises(Fatal, match="key_retired"):
         policy.ring.require_standing("policy-000000000000", LATER, LATER)
+
+
+async def test_a_running_reader_opens_what_is_sealed_to_its_new_key_once_it_has_that(folder: Path) -> None:
+    store, secret = Keys(), b"4111111111111111"
+    held = keys.load(folder, Role.MASKING)
+    reload = partial(keys.sealing_keys, folder, Role.MASKING)
+    masking = Sealer(Role.MASKING, held.ring, held.seal, store.session_keys.of(Role.MASKING), store.payloads, reload)
+    executor = keys.load(folder, Role.EXECUTOR)
+    sender = Sealer(Role.EXECUTOR, executor.ring, executor.seal, store.session_keys.of(Role.EXECUTOR), store.payloads)
+    old_ring = (folder / "ring.json").read_bytes()
+    keys.rotate(folder, Role.MASKING, LATER)
+    new_ring = (folder / "ring.json").read_bytes()
+    place = Place(CallRef(Partition(1, 0), SESSION, uuid7()), uuid7(), "result")
+    sealed = await sender.seal(secret, place, "raw", LATER)
+    (new,) = set(keys.sealing_keys(folder, Role.MASKING)) - set(held.seal)
+    path = folder / "masking" / f"seal-{new}.key"
+    path.rename(folder / "on its way")
+    for ring in (old_ring, new_ring):  # neither arrived; the ring did
+        (folder / "ring.json").write_bytes(ring)
+        with pytest.raises(Retryable, match="sealing_key_away"):
+            await masking.open(sealed, place, "raw")
+    (folder / "on its way").rename(path)
+    assert await masking.open(sealed, place, "raw") == secret
+    with pytest.raises(Rejected, match="not_a_reader"):
+        await sender.open(sealed, place, "raw")
+
+
+async def test_what_is_sealed_to_others_alone_is_rejected_by_a_reader_too(folder: Path) -> None:
+    store = Keys()
+    held, other = keys.load(folder, Role.MASKING), keys.load(folder, Role.POLICY)
+    masking = Sealer(Role.MASKING, held.ring, held.seal, store.session_keys.of(Role.MASKING), store.payloads)
+    place = Place(CallRef(Partition(1, 0), SESSION, uuid7()), uuid7(), "arguments")
+    sealed = await masking.seal(b"{}", place, "raw", NOW)
+    ((at, (record, role)),) = store.session_keys.stored.items()
+    only = tuple(wrap for wrap in record.wraps if wrap.reader_key_id in other.seal)
+    store.session_keys.stored[at] = (record.model_copy(update={"wraps": only}), role)
+    fresh = Sealer(Role.MASKING, held.ring, held.seal, store.session_keys.of(Role.MASKING), store.payloads)
+    with pytest.raises(Rejected, match="not_a_reader"):
+        await fresh.open(sealed, place, "raw")
