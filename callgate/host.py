@@ -6,6 +6,7 @@ import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -37,7 +38,8 @@ class Running:
     """One service at work."""
 
     def __init__(self, platform: Platform, service: Service, stop: Callable[[BaseException], None]) -> None:
-        self.service = service
+        self.service = replace(service, ready=self._ready)
+        self._own_ready = service.ready
         self._platform = platform
         self._stop = stop
         self._deliveries = Deliveries(
@@ -53,6 +55,10 @@ class Running:
         await self._platform.broker.start()
         self._tasks = [asyncio.create_task(self._kept(self._deliveries.keep_alive))]
         self._tasks += [asyncio.create_task(self._kept(task)) for task in self.service.background]
+
+    def _ready(self) -> str | None:
+        """No service does its work without the broker, whatever else it waits for."""
+        return self._own_ready() if self._platform.client.is_connected else "broker_away"
 
     def _subscribe(self, subject: str, receive: Callable[[Msg], Awaitable[None]]) -> None:
         subscriber = self._platform.broker.subscriber(
