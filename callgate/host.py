@@ -177,7 +177,9 @@ async def run_services(
     try:
         for platform, build in parts:
             running.append(Running(platform, await build(platform), stop))
-        async with serve_http(create_app(one.service for one in running), listener) as url:
+        open_metrics = any(platform.settings.telemetry.metrics == "everyone" for platform, _ in parts)
+        app = create_app((one.service for one in running), metrics_for_everyone=open_metrics)
+        async with serve_http(app, listener) as url:
             for one in running:
                 await one.start()
             _spare_the_collector()

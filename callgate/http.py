@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callgate.errors import BrokerAway, CallgateError
 from callgate.identity import Unauthenticated
+from callgate.identity.settings import is_loopback
 from callgate.service import Service
 from callgate.telemetry import REQUESTS, describe
 
@@ -61,8 +62,8 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(orjson.dumps(value), status, dict(headers or {}), media_type="application/json")
 
 
-def create_app(services: Iterable[Service], title: str = "Callgate") -> FastAPI:
-    """One application over the routes of the services of this process."""
+def create_app(services: Iterable[Service], title: str = "Callgate", *, metrics_for_everyone: bool = False) -> FastAPI:
+    """One application over the routes of the services of this process. Metrics are for this machine by default."""
     hosted = tuple(services)
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     for service in hosted:
@@ -85,12 +86,19 @@ def create_app(services: Iterable[Service], title: str = "Callgate") -> FastAPI:
         )
 
     @app.get("/metrics", tags=["operations"])
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         """Prometheus text exposition."""
+        if not (metrics_for_everyone or _from_here(request)):
+            raise Problem(403, "metrics_are_local", "Ask from its machine, or set `telemetry.metrics: everyone`.")
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     app.add_middleware(Guard)
     return app
+
+
+def _from_here(request: Request) -> bool:
+    """Whether the peer is on loopback; where a proxy there speaks for another, the server takes the other's address."""
+    return request.client is not None and is_loopback(request.client.host)
 
 
 class Guard:

@@ -112,6 +112,8 @@ class TelemetrySettings(Contract):
     level: Literal["debug", "info", "warning", "error"] = "info"
     style: Literal["json", "text"] = "json"
     otlp_endpoint: str | None = None
+    metrics: Literal["local", "everyone"] = "local"
+    """Who may read /metrics: peers on loopback, or whoever reaches the door."""
 
 
 class Settings(BaseSettings):

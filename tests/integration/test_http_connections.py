@@ -278,3 +278,10 @@ async def test_more_connections_than_are_held() -> None:
         assert await third.rest() == b""
         await first.send(GET + b"\r\n")
         assert (await first.answer()).status == 200
+
+
+@pytest.mark.parametrize(("forwarded", "status"), [(b"", 200), (b"x-forwarded-for: 127.0.0.1, 203.0.113.9\r\n", 403)])
+async def test_a_proxy_on_this_machine_does_not_make_everyone_local(door: Door, forwarded: bytes, status: int) -> None:
+    peer = await door.connect()
+    await peer.send(b"GET /metrics HTTP/1.1\r\nhost: t\r\n" + forwarded + b"\r\n")
+    assert (await peer.answer()).status == status

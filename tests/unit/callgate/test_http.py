@@ -169,3 +169,22 @@ async def test_requests_are_counted_by_route_and_never_by_path(client: httpx.Asy
     metrics = await client.get("/metrics")
     assert "callgate_http_requests_total" in metrics.text
     assert SECRET not in metrics.text
+
+
+@pytest.mark.parametrize(
+    ("peer", "status"),
+    [("127.0.0.1", 200), ("127.8.8.8", 200), ("::1", 200), ("10.0.0.7", 403), ("2001:db8::1", 403), ("elsewhere", 403)],
+)
+async def test_metrics_are_for_this_machine(peer: str, status: int) -> None:
+    transport = httpx.ASGITransport(create_app([]), client=(peer, 50000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://callgate.test") as client:
+        answer = await client.get("/metrics")
+    assert answer.status_code == status
+    if status == 403:
+        problem(answer, 403, "metrics_are_local")
+
+
+async def test_metrics_for_everyone_where_that_is_said() -> None:
+    transport = httpx.ASGITransport(create_app([], metrics_for_everyone=True), client=("10.0.0.7", 50000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://callgate.test") as client:
+        assert (await client.get("/metrics")).status_code == 200
