@@ -135,7 +135,7 @@ def replay(
     _check_session(session)
 
     async def work(platform: Platform) -> int:
-        chains = await session_chains(platform.log, platform.partitions, session, platform.settings.broker.shards)
+        chains = await session_chains(platform.log, platform.partitions, session)
         if not chains:
             raise ConfigurationError("no_such_session", "there is no such session")
         await record_view(platform.records, platform.clock(), _operator(), session, what="replay", by="command")

@@ -5,6 +5,7 @@ calls.<epoch>-<shard>.<session_id>.<call_id>.<event>
 
 import re
 import zlib
+from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 from contracts.identity import Role
@@ -51,6 +52,14 @@ class Partition(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.epoch}-{self.shard}"
+
+
+def homes(session_id: str, provisioned: Iterable[Partition]) -> tuple[Partition, ...]:
+    """Where a session's calls may be: one partition of each epoch, by the number of shards of that epoch."""
+    partitions = sorted(provisioned)
+    shards = {partition.epoch: partition.shard + 1 for partition in partitions}
+    found = (Partition.of_session(session_id, epoch, count) for epoch, count in shards.items())
+    return tuple(partition for partition in found if partition in partitions)
 
 
 class CallRef(NamedTuple):

@@ -51,7 +51,6 @@ async def build(platform: Platform) -> Service:
         sealer=platform.sealer,
         ring=platform.ring,
         partitions=platform.partitions,
-        shards=settings.broker.shards,
     )
     return Service(
         role=Role.AUDIT,

@@ -15,7 +15,7 @@ from callgate.keyring import Ring
 from callgate.log import Chain, Log
 from callgate.sealing import Sealer
 from contracts.identity import Principal
-from contracts.subjects import CALL_ID, SESSION_ID, CallRef, Partition
+from contracts.subjects import CALL_ID, SESSION_ID, CallRef, Partition, homes
 from services.audit.access import ALL_SESSIONS, Access
 from services.audit.queries import (
     STATES,
@@ -48,7 +48,6 @@ class Audited:
     sealer: Sealer
     ring: Ring
     partitions: Sequence[Partition]
-    shards: int
 
     async def who(self, request: Request) -> Principal:
         """The caller. Problem without policies, whatever is asked: then nobody may look at anything."""
@@ -71,7 +70,7 @@ class Audited:
             raise _no_policies(none) from None
 
     async def chains(self, session_id: str) -> list[Chain]:
-        return await session_chains(self.log, self.partitions, session_id, self.shards)
+        return await session_chains(self.log, self.partitions, session_id)
 
 
 @dataclass(slots=True)
@@ -168,11 +167,7 @@ async def _page(
 
 async def _find_call(audited: Audited, session_id: str, call_id: str) -> Chain | None:
     if CALL_ID.fullmatch(call_id):
-        found = [
-            CallRef(partition, session_id, call_id)
-            for partition in audited.partitions
-            if partition == Partition.of_session(session_id, partition.epoch, audited.shards)
-        ]
+        found = [CallRef(partition, session_id, call_id) for partition in homes(session_id, audited.partitions)]
     else:
         try:
             found = [CallRef.parse(call_id)]

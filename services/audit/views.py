@@ -22,7 +22,7 @@ from contracts.events import (
 )
 from contracts.lifecycle import Call
 from contracts.model import JsonValue, rfc3339
-from contracts.subjects import Partition
+from contracts.subjects import Partition, homes
 from services.audit.slim import SEALED_FIELDS
 
 # Which sealed fields are of class view, and what they are to a reader.
@@ -79,12 +79,11 @@ class Replayed:
         }
 
 
-async def session_chains(log: Log, partitions: Iterable[Partition], session_id: str, shards: int) -> list[Chain]:
+async def session_chains(log: Log, partitions: Iterable[Partition], session_id: str) -> list[Chain]:
     """The session's calls in every epoch, in the order in which they began. BrokerAway."""
     chains: list[Chain] = []
-    for partition in partitions:
-        if partition == Partition.of_session(session_id, partition.epoch, shards):
-            chains += await log.read_session(partition, session_id)
+    for partition in homes(session_id, partitions):
+        chains += await log.read_session(partition, session_id)
     return [chain for chain in chains if chain.call.chain]
 
 

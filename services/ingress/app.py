@@ -37,7 +37,7 @@ async def build(platform: Platform) -> Service:
         log=platform.log,
         sealer=platform.sealer,
         waiting=waiting,
-        partitions=Partitions(platform.partition_of, frozenset(platform.partitions), settings.broker.shards),
+        partitions=Partitions(platform.partition_of, frozenset(platform.partitions)),
         catalog=platform.catalog,
         tracer=platform.tracer,
         clock=platform.clock,

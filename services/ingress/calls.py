@@ -60,7 +60,6 @@ class Partitions:
 
     current: Callable[[str], Partition]
     known: frozenset[Partition]
-    shards: int
 
 
 class Calls:
@@ -174,7 +173,7 @@ class Calls:
                     yield None
 
     def _ref(self, principal: Principal, call_id: str) -> CallRef:
-        ref = own_ref(call_id, principal, self._partitions.known, self._partitions.shards)
+        ref = own_ref(call_id, principal, self._partitions.known)
         if ref is None:
             raise UnknownCall
         return ref

@@ -19,7 +19,7 @@ from contracts.functions import NAME, UNKNOWN_FUNCTION, Catalog
 from contracts.identity import Principal
 from contracts.lifecycle import ANSWERING, TRANSITIONS, Call
 from contracts.model import JsonValue, rfc3339
-from contracts.subjects import SESSION_ID, CallRef, Partition
+from contracts.subjects import SESSION_ID, CallRef, Partition, homes
 from services.ingress.views import findings_of, requirements_of, shown
 
 FUNCTION = re.compile(rf"{NAME.pattern}\.{NAME.pattern}")
@@ -118,15 +118,14 @@ def session_of(principal: Principal, wanted: str | None) -> str | None:
     return wanted
 
 
-def own_ref(call_id: str, principal: Principal, partitions: frozenset[Partition], shards: int) -> CallRef | None:
+def own_ref(call_id: str, principal: Principal, partitions: frozenset[Partition]) -> CallRef | None:
     """The call that an id names, where it can be the principal's at all; no look at the log is spent on others."""
     try:
         ref = CallRef.parse(call_id)
     except ValueError:
         return None
-    at_home = ref.partition == Partition.of_session(ref.session_id, ref.partition.epoch, shards)
     owned = owns_session(principal.session_owner, ref.session_id)
-    return ref if at_home and owned and ref.partition in partitions else None
+    return ref if owned and ref.partition in homes(ref.session_id, partitions) else None
 
 
 def is_own(call: Call, principal: Principal) -> bool:

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.subjects import CALL_ID, SESSION_ID, CallRef, Partition, event_filter, parse_call_subject, session_filter
+from contracts.subjects import (
+    CALL_ID,
+    SESSION_ID,
+    CallRef,
+    Partition,
+    event_filter,
+    homes,
+    parse_call_subject,
+    session_filter,
+)
 
 SESSION = "s_aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb"
 CALL = "019c1234-5678-7abc-8def-0123456789ab"
@@ -36,6 +45,15 @@ def test_a_session_has_one_partition_of_its_epoch(session_id: str, epoch: int, s
     assert partition == Partition.of_session(session_id, epoch, shards)
     assert partition.epoch == epoch
     assert 0 <= partition.shard < shards
+
+
+@given(st.from_regex(SESSION_ID, fullmatch=True), st.dictionaries(st.integers(1, 9), st.integers(1, 64), max_size=4))
+def test_a_session_has_one_home_in_each_epoch_by_its_own_number_of_shards(
+    session_id: str, layout: dict[int, int]
+) -> None:
+    provisioned = {Partition(epoch, shard) for epoch, shards in layout.items() for shard in range(shards)}
+    wanted = tuple(Partition.of_session(session_id, epoch, shards) for epoch, shards in sorted(layout.items()))
+    assert homes(session_id, provisioned) == wanted
 
 
 def test_sessions_spread_over_the_shards() -> None:

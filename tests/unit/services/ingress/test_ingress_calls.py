@@ -39,7 +39,7 @@ class World:
         world: Any = self
         here = Partition(1, 0)
         return Calls(
-            world, world, world, Partitions(lambda _: here, frozenset({here}), 1), CATALOG, PassingTracer(), lambda: NOW
+            world, world, world, Partitions(lambda _: here, frozenset({here})), CATALOG, PassingTracer(), lambda: NOW
         )
 
     async def seal(self, plaintext: bytes, place: Any, data_class: str, now: Any) -> Any:

@@ -104,17 +104,19 @@ def test_a_session_is_named_or_owned_or_new() -> None:
 
 def test_an_id_names_a_call_of_ones_own_only() -> None:
     ref = new_ref()
-    assert own_ref(str(ref), AGENT, HERE, 1) == ref
-    assert own_ref(str(ref), REVIEWER, HERE, 1) is None
-    assert own_ref(str(ref), AGENT, frozenset({Partition(2, 0)}), 1) is None
-    assert own_ref(str(ref._replace(partition=Partition(1, 1))), AGENT, HERE | {Partition(1, 1)}, 1) is None
+    assert own_ref(str(ref), AGENT, HERE) == ref
+    assert own_ref(str(ref), REVIEWER, HERE) is None
+    assert own_ref(str(ref), AGENT, frozenset({Partition(2, 0)})) is None
+    sharded = frozenset({*HERE, Partition(1, 1)})
+    named = [own_ref(str(ref._replace(partition=partition)), AGENT, sharded) for partition in sharded]
+    assert [found.partition for found in named if found] == [Partition.of_session(ref.session_id, 1, 2)]
     for strange in ("", ".", f"{ref}.x", f"{ref}\n", f" {ref}", str(ref).upper(), "\u0661" + str(ref)[1:]):
-        assert own_ref(strange, AGENT, HERE, 1) is None
+        assert own_ref(strange, AGENT, HERE) is None
 
 
 @given(st.text())
 def test_no_id_raises(text: str) -> None:
-    assert own_ref(text, AGENT, HERE, 1) is None
+    assert own_ref(text, AGENT, HERE) is None
 
 
 def test_an_agent_for_one_user_does_not_see_what_it_did_for_another() -> None:
@@ -142,12 +144,12 @@ def test_an_agent_for_one_user_does_not_write_into_what_it_opened_for_another(ot
     ref = new_ref(ann)
     renewed = ann.model_copy(update={"groups": ("new",), "token_id": "another"})
     assert session_of(renewed, ref.session_id) == ref.session_id
-    assert own_ref(str(ref), renewed, HERE, 1) == ref
+    assert own_ref(str(ref), renewed, HERE) == ref
     stranger = ann.model_copy(update=other)
     with pytest.raises(BadRequest) as caught:
         session_of(stranger, ref.session_id)
     assert caught.value.code == "foreign_session"
-    assert own_ref(str(ref), stranger, HERE, 1) is None
+    assert own_ref(str(ref), stranger, HERE) is None
     assert session_of(stranger, "nightly") != session_of(ann, "nightly")
 
 
