@@ -52,7 +52,8 @@ class PayloadRef(Contract):
 class Finding(Contract):
     """Something sensitive that masking found: where, what, and which half-open span of code points of the leaf.
 
-    `path` is a JSON pointer into the masked view; it never carries a raw value, not even in a key.
+    `path` is a JSON pointer into the masked view in which `*` stands for a key that could be a raw value: one that the
+    function's schema does not declare in its place and that does not look like an identifier (results have no schema).
     """
 
     path: str

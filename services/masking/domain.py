@@ -16,13 +16,12 @@ from contracts.model import JsonValue
 from services.masking.detectors import DETECTORS
 from services.masking.hints import NEVER, NO_HINTS, Hints
 from services.masking.leaf import Detectors, Hit, Leaf
+from services.masking.places import Path, Places
 
 UNINSPECTABLE: Final = "[UNINSPECTABLE]"
 _SHORTEST_HIT = 6  # a@b.co
 _WIDEST_NUMBER = 40  # digits that a number with an exponent may be written out to; no entity is that long
 _ROUNDS = 8
-
-Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,9 @@ class Masked:
     """`view` has the document's shape; a leaf in which nothing was found is the same, byte for byte.
 
     A found span is replaced by its entity, e.g. `[EMAIL]`, also in keys; a number or boolean that is masked becomes a
-    string. `findings` are in the document's order; their spans refer to the original leaf (a number's decimal text
-    without exponent), or to the original key where the key itself held it. `uninspectable` are distinct codes.
+    string. `findings` are in the document's order; their paths quote no key of a sender's (`places`), and their spans
+    refer to the original leaf (a number's decimal text without exponent), or to the original key where the key itself
+    held it. `uninspectable` are distinct codes.
     """
 
     view: JsonValue = field(repr=False)
@@ -72,18 +72,19 @@ def mask(
 
     Takes what `callgate.jsontext.parse` gives, in either mode of numbers.
     """
-    masking = _Masking(detectors, limits)
-    view = masking.value(document, (), hints, 0)
+    masking = _Masking(detectors, limits, Places(hints))
+    view = masking.value(document, (), hints.of_values, 0)
     return Masked(view, tuple(masking.findings), tuple(masking.uninspectable))
 
 
 class _Masking:
-    """One document on its way. A path is that into the view, with masked keys: findings show it, and what a key says
-    about the value below it must be the same when the view is masked again."""
+    """One document on its way. A path is that into the view, with masked keys: what a key says about the value below
+    it must be the same when the view is masked again."""
 
-    def __init__(self, detectors: Detectors, limits: Limits) -> None:
+    def __init__(self, detectors: Detectors, limits: Limits, places: Places) -> None:
         self.detectors = detectors
         self.limits = limits
+        self.places = places
         self.steps = limits.steps
         self.findings: list[Finding] = []
         self.uninspectable: dict[str, None] = {}
@@ -188,7 +189,7 @@ class _Masking:
         return hits
 
     def _record(self, path: Path, hits: Sequence[Hit]) -> None:
-        pointer = _pointer(path)
+        pointer = self.places.pointer(path)
         self.findings += [Finding(path=pointer, entity=hit.entity, start=hit.start, end=hit.end) for hit in hits]
 
     def _withhold(self, code: str) -> str:
@@ -269,8 +270,3 @@ def _free(named: str, view: dict[Any, JsonValue], members: dict[Any, JsonValue])
     while candidate in view or candidate in members:
         candidate, number = f"{named}#{number}", number + 1
     return candidate
-
-
-def _pointer(path: Path) -> str:
-    """RFC 6901."""
-    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)

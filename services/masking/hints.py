@@ -1,4 +1,4 @@
-"""What the operator says about a function's arguments: `x-callgate-mask` in its JSON Schema.
+"""What the operator says about a function's arguments: `x-callgate-mask` in its JSON Schema, and which keys it names.
 
 At a property it names an entity (the whole leaf is masked as that) or `never` (the leaf is not inspected). An
 annotation of an object or array holds for all that is below, until a deeper one says otherwise. Where several
@@ -7,7 +7,7 @@ schemas apply to one place (allOf, anyOf, oneOf, a `$ref` with siblings), an ent
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 NEVER = "never"
@@ -33,11 +33,13 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """The annotations that apply to one value: `mask` for itself, `property` and `item` for what is below it."""
+    """What applies to one value: `mask` and `declares` for itself, `property` and `item` for what is below it."""
 
     mask: str | None = None
     """An entity's name, `never`, or None where nothing is said."""
     _nodes: tuple[_Node, ...] = ()
+    _annotated: bool = True
+    """Whether there is an annotation anywhere."""
 
     @classmethod
     def _of(cls, nodes: list[_Node], inherited: str | None) -> Self:
@@ -46,6 +48,15 @@ class Hints:
         if not said and any(node.mask == NEVER for node in applying):
             said = [NEVER]
         return cls(said[0] if said else inherited, tuple(applying))
+
+    @property
+    def of_values(self) -> "Hints":
+        """The same for masking values: costs nothing where no annotation says anything."""
+        return self if self._annotated else NO_HINTS
+
+    def declares(self, key: str) -> bool:
+        """Whether `properties` names the key here, so that it is the operator's word and nobody's value."""
+        return any(key in node.properties for node in self._nodes)
 
     def property(self, key: str) -> "Hints":
         if not self._nodes:
@@ -82,7 +93,7 @@ def hints_of(schema: Mapping[str, Any]) -> Hints:
     """
     builder = _Builder(schema)
     root = builder.node(schema, "#")
-    return Hints._of([root], None) if builder.annotated else NO_HINTS
+    return replace(Hints._of([root], None), _annotated=builder.annotated)
 
 
 def _closure(nodes: list[_Node]) -> Iterator[_Node]:

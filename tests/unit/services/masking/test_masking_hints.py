@@ -67,7 +67,29 @@ def test_a_recursive_schema() -> None:
 
 
 def test_a_schema_without_annotations_costs_nothing() -> None:
-    assert hints_of({"type": "object", "properties": {"a": {"type": "string"}}}) is NO_HINTS
+    hints = hints_of({"type": "object", "properties": {"a": {"type": "string"}}})
+    assert hints.of_values is NO_HINTS
+    assert hints.declares("a")
+    assert not hints.declares("b")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a b": {}}},
+        {"$ref": "#/$defs/x", "$defs": {"x": {"properties": {"a b": True}}}},
+        {"anyOf": [{}, {"oneOf": [{"properties": {"a b": {}}}]}]},
+        {"if": {}, "else": {"properties": {"a b": {}}}},
+    ],
+)
+def test_declared_by_every_keyword_that_names_properties(schema: dict[str, Any]) -> None:
+    assert hints_of(schema).declares("a b")
+    assert not hints_of(schema).property("a b").declares("a b")
+
+
+@pytest.mark.parametrize("schema", [{"additionalProperties": True}, {"patternProperties": {"a b": {}}}, {}])
+def test_a_key_that_is_only_let_through_is_not_declared(schema: dict[str, Any]) -> None:
+    assert not hints_of(schema).declares("a b")
 
 
 @pytest.mark.parametrize(

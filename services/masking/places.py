@@ -1,0 +1,55 @@
+"""Where something was found, told without quoting a key that an agent or an upstream chose. Pure.
+
+Paths of findings stand in clear on the log, in audit's projection and in answers, and a key may well be a name.
+"""
+
+import re
+from typing import Final
+
+from services.masking.hints import NEVER, Hints
+
+Path = tuple[str | int, ...]
+
+HIDDEN: Final = "*"
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_DIGITS = 4
+"""In an identifier; with more, it may be a number of somebody's."""
+
+
+class Places:
+    """Pointers into the masked view of one document, cheapest in the document's order."""
+
+    def __init__(self, schema: Hints) -> None:
+        self._path: list[str | int] = []
+        self._places: list[tuple[str, Hints]] = [("", schema)]
+        """The pointer to each prefix of `_path`, and what the schema says there."""
+
+    def pointer(self, path: Path) -> str:
+        """The path, which leads into the view, as a JSON pointer (RFC 6901) in which `*` stands for each key that the
+        schema does not declare in its place, unless it looks like an identifier and nothing was found in it."""
+        known = 0
+        for step, before in zip(path, self._path, strict=False):
+            if step != before:
+                break
+            known += 1
+        del self._path[known:], self._places[known + 1 :]
+        for step in path[known:]:
+            pointer, schema = self._places[-1]
+            if isinstance(step, str):
+                place = f"{pointer}/{_shown(step, schema)}", schema.property(step)
+            else:
+                place = f"{pointer}/{step}", schema.item(step)
+            self._path.append(step)
+            self._places.append(place)
+        return self._places[-1][0]
+
+
+def _shown(key: str, schema: Hints) -> str:
+    """A key of the view; what was found in one, or withheld, stands in brackets there, and so is no identifier."""
+    if schema.declares(key):
+        return key.replace("~", "~0").replace("/", "~1")
+    inspected = schema.mask != NEVER
+    if inspected and _IDENTIFIER.fullmatch(key) and sum(character.isdigit() for character in key) <= _DIGITS:
+        return key
+    return HIDDEN
