@@ -1,7 +1,8 @@
 """What waits for people: an in-memory projection, rebuilt from the log at every start.
 
 Events are only cues: whenever one touches a call that people were asked about, its chain is read from the leader and
-folded anew, so neither the order in which cues arrive nor a forged one matters.
+folded anew, so neither the order in which cues arrive nor a forged one matters. At the start most calls that were ever
+asked about are over: that is seen by one request to any replica, and the leader is asked about the rest alone.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from contracts.events import (
     Rejected,
     VoteCast,
 )
+from contracts.lifecycle import Call
 from contracts.subjects import CallRef, Partition, event_filter
 from services.approval.domain import Question, question_of
 
@@ -43,7 +45,8 @@ class Waiting:
         self._verifier = verifier
         self._partitions = partitions
         self._waiting: dict[CallRef, Question] = {}
-        self._touched: dict[CallRef, None] = {}
+        self._touched: dict[CallRef, int] = {}
+        """The sequence of the question by which the past told of a call; 0 where an event of now did."""
         self._cue = asyncio.Event()
         self._idle = asyncio.Event()
         self._ready = asyncio.Event()
@@ -96,7 +99,7 @@ class Waiting:
                     last = message.sequence
                     verified = self._verifier.verify(message)
                     if isinstance(verified, Recorded):
-                        self._touch(verified.ref)
+                        self._touch_before(verified)
                 return last
             except BrokerAway:
                 await asyncio.sleep(_AWAY_PAUSE)
@@ -107,28 +110,47 @@ class Waiting:
                 self._touch(recorded.ref)
 
     def _touch(self, ref: CallRef) -> None:
-        self._touched[ref] = None
+        self._touched[ref] = 0
         self._cue.set()
+
+    def _touch_before(self, question: Recorded) -> None:
+        if self._touched.get(question.ref) != 0:
+            self._touched[question.ref] = question.sequence
+            self._cue.set()
 
     async def _refresh_touched(self) -> None:
         """One reader for all, so that an older reading of a call never overwrites a newer one."""
         while True:
             await self._cue.wait()
             # The latest first: at start those are the ones that may still wait.
-            batch = [self._touched.popitem()[0] for _ in range(min(_AT_ONCE, len(self._touched)))]
-            await asyncio.gather(*(self._refresh(ref) for ref in batch))
+            batch = [self._touched.popitem() for _ in range(min(_AT_ONCE, len(self._touched)))]
+            await asyncio.gather(*(self._refresh(ref, asked) for ref, asked in batch))
             if not self._touched:
                 self._cue.clear()
                 self._idle.set()
 
-    async def _refresh(self, ref: CallRef) -> None:
+    async def _refresh(self, ref: CallRef, asked: int) -> None:
         try:
-            question = question_of((await self._log.read(ref)).call)
+            over = asked > 0 and await self._is_over(ref, asked)
+            question = None if over else question_of((await self._log.read(ref)).call)
         except BrokerAway:
-            self._touched[ref] = None
+            self._touched.setdefault(ref, asked)
             await asyncio.sleep(_AWAY_PAUSE)
             return
         if question is not None and question.waiting:
             self._waiting[ref] = question
         else:
             self._waiting.pop(ref, None)
+
+    async def _is_over(self, ref: CallRef, asked: int) -> bool:
+        """Whether nobody is asked any more, as any replica tells that has the question at that sequence.
+
+        Where the chain went past a question, it never comes back to it; a later question is a later cue.
+        """
+        messages, complete = await reading.direct_batch(self._client, ref.partition.stream, ref.all_events, 1)
+        if not complete or all(message.sequence != asked for message in messages):
+            return False
+        verified = (self._verifier.verify(message) for message in messages)
+        recorded = [event for event in verified if isinstance(event, Recorded)]
+        question = question_of(Call.replay(ref, self._log.origin(ref).digest, recorded))
+        return question is None or not question.waiting
