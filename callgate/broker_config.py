@@ -41,9 +41,13 @@ def nats_config(
     sync_always: bool = True,
     server_name: str | None = None,
     cluster: Cluster | None = None,
+    max_store: int | None = None,
+    replicas: int = 1,
 ) -> str:
     """The configuration for a broker with these users (role → password). `port` -1 takes any free one.
 
+    `max_store`: bytes that the streams may take on this server, of which `$JS.API.INFO` then tells how many they do;
+    None: the server takes three quarters of what its disk has free at its start, and tells nobody.
     It holds the passwords: write it with mode 0600. ConfigurationError for a missing role or an unusable password.
     """
     missing = [role.value for role in Role if not users.get(role)]
@@ -60,6 +64,7 @@ def nats_config(
         f"  store_dir: {_quoted(store_dir)}",
         # NATS' own default flushes every two minutes and loses what it had acknowledged.
         f"  sync_interval: {'always' if sync_always else '2m'}",
+        *([f"  max_file_store: {max_store}"] if max_store else []),
         # Refuse API requests with unknown fields.
         "  strict: true",
         "}",
@@ -68,7 +73,8 @@ def nats_config(
         *(_cluster(cluster) if cluster else []),
         "accounts {",
         f"  {LOG_ACCOUNT} {{",
-        "    jetstream: enabled",
+        # An account's use is that of all replicas on all servers together.
+        f"    jetstream: {{ max_file: {max_store * replicas} }}" if max_store else "    jetstream: enabled",
         f"    users: [ {_user(Role.PROVISIONER, users)} ]",
         "    exports: [",
         *(f"      {export}" for export in exports),

@@ -161,6 +161,8 @@ class EmbeddedBroker:
             store_dir=str(self.folder.root),
             server_name="callgate-embedded",
             sync_always=self._sync_always,
+            # All of the disk: how full that is ingress sees by itself. The server's own limit would be reached before.
+            max_store=shutil.disk_usage(self.folder.root).total,
         )
         self.folder.write_config(text)
         files = {

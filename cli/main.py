@@ -111,13 +111,18 @@ def provision_command(
         str | None,
         typer.Option(help="With --nats-config: host:port of the server's /healthz; it also tells who is connected."),
     ] = None,
+    max_store: Annotated[
+        str | None,
+        typer.Option(help="With --nats-config: what the log may take on the server's disk, e.g. 50GB."),
+    ] = None,
 ) -> None:
     """Create the broker's streams, consumers and genesis records; changes nothing that stands unless --upgrade."""
-    from cli.operators import provision_broker, write_nats_config  # noqa: PLC0415
+    from cli.operators import Server, parse_size, provision_broker, write_nats_config  # noqa: PLC0415
 
     settings = load(config)
     if nats_config is not None:
-        write_nats_config(settings, nats_config, store, listen, monitor)
+        limit = parse_size(max_store) if max_store is not None else None
+        write_nats_config(settings, nats_config, Server(store, listen, monitor, limit))
         return
     configure_logging("provision", settings.telemetry.level, settings.telemetry.style)
     run(provision_broker(settings, upgrade))

@@ -142,9 +142,13 @@ def _deviation(subject: str, difference: Difference, safe: frozenset[str]) -> Fi
 async def _disk(visit: Visit, settings: Settings, local_store: Path | None) -> list[Finding]:
     account = await reading.request_json(visit.client, "$JS.API.INFO", {})
     limit, findings = settings.broker.disk_limit, []
-    if "error" not in account:
-        used, most = account.get("storage", 0), account.get("limits", {}).get("max_storage", -1)
-        findings.append(_fullness(f"streams take {_size(used)}", used / most if most > 0 else None, limit))
+    used, most = account.get("storage", 0), account.get("limits", {}).get("max_storage", -1)
+    if most > 0:
+        findings.append(_fullness(f"streams take {_size(used)} of {_size(most)}", used / most, limit))
+    elif local_store is None:
+        unseen = f"streams take {_size(used)} of nobody knows what: calls are admitted until the broker's disk is full"
+        advice = "write its configuration with `callgate provision --nats-config … --max-store 50GB`"
+        findings.append(Finding("FAIL", "disk", f"{unseen}; {advice}"))
     if local_store is not None:
         disk = shutil.disk_usage(local_store)
         share = disk.used / (disk.used + disk.free)
@@ -152,9 +156,7 @@ async def _disk(visit: Visit, settings: Settings, local_store: Path | None) -> l
     return findings
 
 
-def _fullness(what: str, share: float | None, limit: float) -> Finding:
-    if share is None:
-        return Finding("ok", "disk", what)
+def _fullness(what: str, share: float, limit: float) -> Finding:
     text = f"{what}, {share:.0%} in use"
     if share >= limit:
         return Finding("FAIL", "disk", f"{text}: from {limit:.0%} on no call is admitted; make room")

@@ -17,17 +17,14 @@ logger = logging.getLogger("services.ingress")
 LOOK_EVERY = 5.0
 
 
-def share_used(info: Mapping[str, Any]) -> float:
-    """The fullest share of the file storage that the account is limited to (of a `$JS.API.INFO` answer).
+def share_used(info: Mapping[str, Any]) -> float | None:
+    """The fullest share of the file storage that LOG is limited to (of a `$JS.API.INFO` answer, an imported service).
 
-    0 without a limit: then the broker tells nobody but its administrator how full its disk is.
+    None without a limit: then the broker tells nobody but its administrator how full its disk is.
     """
     tiers: Iterable[Mapping[str, Any]] = (info, *(info.get("tiers") or {}).values())
-    return max(_share(tier.get("storage", 0), tier.get("limits", {}).get("max_storage", -1)) for tier in tiers)
-
-
-def _share(used: float, limit: float) -> float:
-    return used / limit if limit > 0 else 0.0
+    limited = [(tier.get("storage", 0), tier.get("limits", {}).get("max_storage", -1)) for tier in tiers]
+    return max((used / limit for used, limit in limited if limit > 0), default=None)
 
 
 class Disk:
@@ -38,6 +35,7 @@ class Disk:
         self._limit = limit
         self._folder = folder
         self._used: float | None = None
+        self._warned = False
 
     @property
     def problem(self) -> str | None:
@@ -51,7 +49,14 @@ class Disk:
         info = await reading.request_json(self._client, "$JS.API.INFO", {})
         if "error" in info:
             raise BrokerAway("the broker does not tell how full its store is")
-        before, self._used = self.problem, max(share_used(info), self._local())
+        shares = [share for share in (share_used(info), self._local()) if share is not None]
+        if not shares and not self._warned:
+            self._warned = True
+            logger.warning(
+                "how full the log's disk is cannot be seen, so calls are admitted until it is full; "
+                "`callgate provision --nats-config … --max-store` gives the broker a limit"
+            )
+        before, self._used = self.problem, max(shares, default=0.0)
         if self.problem == "log_full" != before:
             logger.error("the log's disk is nearly full: no call is admitted; make room or begin an epoch elsewhere")
 
@@ -64,8 +69,8 @@ class Disk:
                 logger.warning("the broker does not tell how full its store is")
             await asyncio.sleep(LOOK_EVERY)
 
-    def _local(self) -> float:
+    def _local(self) -> float | None:
         if self._folder is None:
-            return 0.0
+            return None
         usage = shutil.disk_usage(self._folder)
-        return _share(usage.used, usage.used + usage.free)
+        return usage.used / (usage.used + usage.free)

@@ -172,6 +172,21 @@ async def test_a_real_servers_monitoring_tells(tmp_path: Path, capsys: pytest.Ca
             assert named(told, "durability", "sync always" if sync_always else "DOES NOT SYNC")
 
 
+async def test_a_broker_whose_disk_nobody_sees_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for max_store in (None, 1_000_000_000):
+        async with monitored_broker(tmp_path / str(max_store), port, max_store=max_store) as settings:
+            async with provisioner(settings) as client:
+                subjects = {"name": "CONTROL", "subjects": ["control.>"], "storage": "file"}
+                await client.request("$JS.API.STREAM.CREATE.CONTROL", json.dumps(subjects).encode())
+            _, found = await examined(settings, capsys, f"http://127.0.0.1:{port}")
+        if max_store is None:
+            assert named(found["FAIL"], "disk", "until the broker's disk is full", "--max-store")
+        else:
+            assert named(found["ok"], "disk streams take", "of 1.0 GB, 0% in use")
+
+
 async def test_examines_an_embedded_broker_by_its_state_folder(
     tmp_path: Path, overrides: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -277,7 +292,7 @@ def test_compares_clocks_by_the_middle_of_the_request(told: float, level: str, t
 @contextlib.asynccontextmanager
 async def provisioner(settings: Settings) -> AsyncIterator[Any]:
     client = await nats.connect(
-        settings.broker.url,
+        settings.broker.url or "",
         user=Role.PROVISIONER.value,
         password=keys.read_password(settings.keys_folder, Role.PROVISIONER),
         inbox_prefix=inbox_prefix(Role.PROVISIONER).encode(),
@@ -289,11 +304,14 @@ async def provisioner(settings: Settings) -> AsyncIterator[Any]:
 
 
 @contextlib.asynccontextmanager
-async def monitored_broker(folder: Path, port: int, *, sync_always: bool) -> AsyncIterator[Settings]:
+async def monitored_broker(
+    folder: Path, port: int, *, sync_always: bool = True, max_store: int | None = None
+) -> AsyncIterator[Settings]:
     """A nats-server as `provision --nats-config --monitor` has it; its streams do not matter here."""
     keys.init(folder / "keys", "test")
     passwords = {role: keys.read_password(folder / "keys", role) for role in Role}
-    text = nats_config(passwords, port=-1, store_dir=str(folder / "store"), sync_always=sync_always)
+    store = str(folder / "store")
+    text = nats_config(passwords, port=-1, store_dir=store, sync_always=sync_always, max_store=max_store)
     (folder / "nats.conf").write_text(f'{text}http: "127.0.0.1:{port}"\n')
     command = [str(find_nats_server()), "-c", str(folder / "nats.conf")]
     server = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)

@@ -207,3 +207,10 @@ def test_a_redirected_consumer_differs() -> None:
     assert str(difference) == (
         'CALLS_1_0/executor: deliver_subject is "deliver.somebody", the table says "deliver.executor"'
     )
+
+
+def test_the_limit_of_the_store_is_the_server_s_and_over_all_replicas_the_account_s() -> None:
+    text = nats_config(USERS, port=4222, store_dir="/data", max_store=5_000, replicas=3)
+    assert "max_file_store: 5000\n" in text
+    assert "jetstream: { max_file: 15000 }" in text
+    assert "max_file" not in nats_config(USERS, port=4222, store_dir="/data")

@@ -30,12 +30,12 @@ def limited(used: int, limit: int) -> dict[str, Any]:
     ("info", "share"),
     [
         (limited(50, 100), 0.5),
-        (limited(50, -1), 0.0),
-        ({}, 0.0),
+        (limited(50, -1), None),
+        ({}, None),
         ({**limited(0, -1), "tiers": {"R1": limited(10, 100), "R3": limited(95, 100)}}, 0.95),
     ],
 )
-def test_the_fullest_limit_counts(info: dict[str, Any], share: float) -> None:
+def test_the_fullest_limit_counts(info: dict[str, Any], share: float | None) -> None:
     assert share_used(info) == share
 
 
@@ -58,3 +58,13 @@ async def test_the_disk_beside_an_embedded_broker_counts_too(tmp_path: Path) -> 
     disk = Disk(broker, 1e-9, tmp_path)
     await disk.look()
     assert disk.problem == "log_full"
+
+
+async def test_a_disk_that_nobody_sees_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    broker: Any = Broker(**limited(50, -1))
+    disk = Disk(broker, 0.9, None)
+    for _ in range(2):
+        await disk.look()
+    assert disk.problem is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "--max-store" in caplog.text
