@@ -9,6 +9,7 @@ from callgate.ids import name_session, owns_session
 from callgate.jsontext import JsonTextError, dump, parse
 from contracts.events import (
     ApprovalRequired,
+    Denied,
     OutcomeSettled,
     Rejected,
     ResultMasked,
@@ -20,6 +21,7 @@ from contracts.identity import Principal
 from contracts.lifecycle import ANSWERING, TRANSITIONS, Call
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import SESSION_ID, CallRef, Partition, homes
+from services.ingress.explanations import explain
 from services.ingress.views import findings_of, requirements_of, shown
 
 FUNCTION = re.compile(rf"{NAME.pattern}\.{NAME.pattern}")
@@ -196,6 +198,12 @@ def outcome_of(call: Call, opened: bytes | None = None, unopened: str | None = N
             document[name] = getattr(data, name)
     if _settled_as_not_done(call):
         document["code"] = "settled_as_not_done"
+    problems = data.problems if isinstance(data, Denied) else ()
+    if problems:
+        document["problems"] = [problem.model_dump() for problem in problems]
+    detail = explain(document["status"], document.get("code"), problems)
+    if detail is not None:
+        document["detail"] = detail
     if isinstance(data, Rejected) and opened is not None:
         document["reason"] = opened.decode("utf-8", "replace")
     approvals = _approvals(call)

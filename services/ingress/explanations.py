@@ -1,0 +1,76 @@
+"""What each code of an outcome means, and what an agent can do about it, in one sentence. docs/codes.md lists them."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from contracts.events import InputProblem
+
+_SCHEMA = "GET /v1/functions shows each function's input schema."
+
+DENIED: Mapping[str, str] = MappingProxyType(
+    {
+        "forbidden": "A policy forbids this call; the policies named say which. Approval cannot lift it.",
+        "not_permitted": "No policy permits this caller to make this call.",
+        "no_approvers": "The call needs approval, and the policy names nobody who could give it.",
+        "approval_insufficient": "The policies changed while people decided, and now ask for more approvals.",
+        "no_policy": "No policies are in force, so everything is denied; tell the operator.",
+        "unknown_function": "There is no such function; GET /v1/functions lists them.",
+        "uninspectable": "Part of the arguments could not be inspected: too deep, too large or too many findings.",
+        "input_invalid": f"The arguments break the function's schema. {_SCHEMA}",
+        "policy_error": "A policy failed to evaluate, so the call is denied; tell the operator.",
+        "principal_invalid": "The caller's identity cannot be expressed in a policy; tell the operator.",
+        "request_refused": "The call does not fit the policies' schema; tell the operator.",
+        "number_precision": "A number has more than the four decimals that can be judged exactly.",
+        "number_range": "A number is beyond what can be judged exactly.",
+        "integer_range": "An integer is beyond 64 bits.",
+        "wrong_type": f"A value has another type than the schema says. {_SCHEMA}",
+        "unknown_attribute": f"The arguments hold something that the schema does not know. {_SCHEMA}",
+        "untypable": "A parameter has no type that a policy could judge; leave it out, or tell the operator.",
+        "too_deep": "The arguments are nested too deep.",
+        "mixed_array": "An array mixes types, which cannot be judged.",
+        "not_unicode": "A text holds half a surrogate pair, which is no Unicode.",
+        "number_not_finite": "A number is not finite.",
+    }
+)
+FAILED: Mapping[str, str] = MappingProxyType(
+    {
+        "function_unknown": "The function is no longer declared; nothing was sent.",
+        "function_changed": "The function's definition changed after it was judged; nothing was sent. Call again.",
+        "credential_missing": "The function's credential is missing; nothing was sent. Tell the operator.",
+        "credential_unreadable": "The function's credential cannot be read; nothing was sent. Tell the operator.",
+        "credential_malformed": "The function's credential is malformed; nothing was sent. Tell the operator.",
+        "connection_refused": "The function's server refused the connection; nothing was sent. Try again later.",
+        "connect_failed": "The function's server could not be reached; nothing was sent. Try again later.",
+        "connect_timeout": "The function's server did not answer the connection in time; nothing was sent.",
+        "dns_failure": "The function's server was not found; nothing was sent. Tell the operator.",
+        "tls_failure": "The function's server did not prove itself; nothing was sent. Tell the operator.",
+        "deadline_passed": "Its time was over before it began; nothing was sent. Call again.",
+        "settled_as_not_done": "A person looked into it: it did not happen.",
+        "path_parameter_empty": "A parameter of the path is empty; nothing was sent.",
+        "path_parameter_missing": "A parameter of the path is missing; nothing was sent.",
+        "path_parameter_not_scalar": "A parameter of the path is no string, number or boolean; nothing was sent.",
+        "query_parameter_not_scalar": "A parameter of the query is no string, number or boolean; nothing was sent.",
+        "lone_surrogate": "A text holds half a surrogate pair, which is no Unicode; nothing was sent.",
+        "dot_segment": "A parameter of the path is `.` or `..`, alone or between slashes; nothing was sent.",
+    }
+)
+_ELSE: Mapping[str, str] = MappingProxyType(
+    {
+        "denied": "The call was denied.",
+        "failed": "It certainly had no effect.",
+        "unknown": "It may have happened. It is never run again by itself; a person looks into it.",
+        "cancelled": "It was withdrawn before it began.",
+        "expired": "Nobody decided in time; it was not run.",
+        "rejected": "A reviewer said no; it was not run.",
+    }
+)
+
+
+def explain(status: str, code: str | None, problems: Sequence[InputProblem] = ()) -> str | None:
+    """One sentence or two for an outcome that is no result; None for one that needs no words."""
+    known = {"denied": DENIED, "failed": FAILED}.get(status, {})
+    text = known.get(code or "") or _ELSE.get(status)
+    if text is None or not problems:
+        return text
+    places = ", ".join(f"`{problem.pointer or '/'}` breaks `{problem.keyword}`" for problem in problems)
+    return f"{text} Here: {places}."

@@ -1,0 +1,50 @@
+"""Every code that policy and executor can give has a sentence, and stands in the documents."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from contracts.events import InputProblem
+from services.ingress.explanations import DENIED, FAILED, explain
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern"),
+    [
+        ("services/policy/domain.py", r'_Denial\("([a-z_]+)"'),
+        ("services/policy/domain.py", r'facts, "denied", "([a-z_]+)"'),
+        ("callgate/cedar/values.py", r'NoDecision\("([a-z_]+)"'),
+    ],
+)
+def test_every_denial_is_explained(file: str, pattern: str) -> None:
+    codes = re.findall(pattern, (ROOT / file).read_text())
+    assert codes
+    assert set(codes) <= set(DENIED)
+
+
+def test_every_reason_not_to_send_is_explained() -> None:
+    codes = re.findall(r'raise RequestError\("([a-z_]+)"', (ROOT / "services/executor/request.py").read_text())
+    codes += re.findall(r'code = "([a-z_]+)"', (ROOT / "services/executor/credentials.py").read_text())
+    assert codes
+    assert set(codes) <= set(FAILED)
+
+
+def test_the_documents_list_every_code() -> None:
+    text = (ROOT / "docs/codes.md").read_text()
+    for code, sentence in {**DENIED, **FAILED}.items():
+        assert f"| `{code}` | {sentence} |" in text
+
+
+def test_problems_are_named_with_their_places() -> None:
+    said = explain("denied", "input_invalid", [InputProblem(pointer="/id", keyword="type")])
+    assert said is not None
+    assert said.endswith("Here: `/id` breaks `type`.")
+
+
+def test_a_result_needs_no_words_and_an_unknown_code_gets_the_plain_ones() -> None:
+    assert explain("completed", None) is None
+    assert explain("pending", None) is None
+    assert explain("failed", "brand_new") == "It certainly had no effect."
