@@ -183,8 +183,12 @@ async def run_services(
             for one in running:
                 await one.start()
             _spare_the_collector()
-            yield url, failed
-            logger.info("stopping")
+            try:
+                yield url, failed
+            finally:
+                logger.info("stopping")
+                for one in running:
+                    one.service.stopping()
     finally:
         for one in reversed(running):
             await one.stop()

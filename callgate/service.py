@@ -23,4 +23,6 @@ class Service:
     """Coroutines that run as long as the service does; one that ends or fails stops the service."""
     ready: Callable[[], str | None] = lambda: None
     """None when the service can do its work, else what it waits for: what `/health` says."""
+    stopping: Callable[[], None] = lambda: None
+    """Called before the HTTP server stops: whoever waits is to be answered now."""
     close: Callable[[], Awaitable[None]] | None = None

@@ -55,6 +55,7 @@ async def build(platform: Platform) -> Service:
         routers=(routes(calls, authenticator, platform.catalog, settings.ingress, lambda: disk.problem),),
         background=(disk.watch, waiting.watch_connection),
         ready=ready,
+        stopping=waiting.release,
         close=close,
     )
 

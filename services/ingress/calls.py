@@ -167,7 +167,7 @@ class Calls:
                 for recorded in news:
                     yield recorded
                     after = recorded.sequence
-                if is_over(call):
+                if is_over(call) or self._waiting.stopping:
                     return
                 if not news:
                     yield None

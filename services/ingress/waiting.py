@@ -57,9 +57,17 @@ class Waiting:
         self._look_every = look_every
         self._held: set[Held] = set()
         self._reading = asyncio.Semaphore(_READS_AT_ONCE)
+        self.stopping = False
+        """The process ends: who waits is told how the call stands, and asks again elsewhere."""
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def release(self) -> None:
+        """Lets go of everybody who waits, now and from now on."""
+        self.stopping = True
+        for held in tuple(self._held):
+            held.wake()
 
     def require_room(self) -> None:
         """TooManyHeld where no more calls can be held open."""
@@ -155,6 +163,9 @@ class Held:
         if self._cues is None or message.subject.rpartition(".")[2] in self._cues:
             self._woken.set()
 
+    def wake(self) -> None:
+        self._woken.set()
+
     def look_again(self) -> None:
         """Something may have been missed."""
         self._look = True
@@ -169,7 +180,7 @@ class Held:
         """The call once its caller has its answer; as it stands after `seconds`, or once the caller is gone."""
         clock = asyncio.get_running_loop().time
         until = clock() + seconds
-        while not is_answered(call):
+        while not is_answered(call) and not self._waiting.stopping:
             left = until - clock()
             if left <= 0:
                 break

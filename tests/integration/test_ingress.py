@@ -434,3 +434,28 @@ async def test_many_wait_at_once_and_each_gets_its_own_answer(door: Door) -> Non
         assert response.status == 200
         assert document["result"]["body"] == {"call": document["id"]}
     assert len({document["id"] for _, document in answers}) == 20
+
+
+async def test_who_waits_while_ingress_stops_is_told_where_to_ask_again(tmp_path: Path) -> None:
+    async with (
+        token_issuer(tmp_path) as issuer,
+        running_deployment(tmp_path, overrides={"identity": trusting(issuer)}) as here,
+        aiohttp.ClientSession() as http,
+        here.platform(Role.AUDIT) as audit,
+    ):
+        headers = bearer(issuer, "support-bot")
+        async with serving(here, (Role.INGRESS, build)) as url:
+            asked = asyncio.create_task(http.post(f"{url}/v1/calls", json=BODY, headers=headers))
+            async for begun in audit.log.follow(audit.partitions[0]):  # its subscription was made before this
+                assert isinstance(begun, Recorded)
+                break
+            stream = await http.get(f"{url}/v1/calls/{begun.ref}/events", headers=headers)
+            while b"requested" not in await stream.content.readline():
+                assert not stream.content.at_eof()
+        response = await asked
+        assert response.status == 202
+        assert response.headers["Location"] == f"/v1/calls/{begun.ref}"
+        assert (await response.json())["status"] == "pending"
+        await stream.read()  # it ended, and was not cut off
+        stream.close()
+        response.close()
