@@ -2,5 +2,5 @@
 
 Consumes `approval_required`, `vote_cast` and due timers; emits `vote_cast`, `approved`, `rejected` and
 `approval_expired`. It trusts the log and tokens of the configured issuers, sees the masked view alone, and what it
-approves authorises nothing until policy has judged once more.
+approves authorises nothing until policy has judged once more. Whom it shows arguments is on ACCESS first.
 """

@@ -13,6 +13,7 @@ from callgate.streams import APPROVAL_TIMERS
 from contracts.identity import Role
 from contracts.subjects import deliver_subject
 from services.approval.handlers import Approval
+from services.approval.looks import Looks
 from services.approval.pages import page_routes
 from services.approval.routes import api_routes
 from services.approval.sessions import Sessions
@@ -41,6 +42,7 @@ async def build(platform: Platform) -> Service:
     http = aiohttp.ClientSession()
     authenticator = Authenticator(settings.identity.issuers, clock=time.time, http=AiohttpFetcher(http))
     views = Views(platform.client, platform.verifier, platform.sealer)
+    looks = Looks(platform.records, platform.clock)
     sessions = Sessions(authenticator, settings.approval.secure_cookies, settings.public_url)
 
     def ready() -> str | None:
@@ -57,8 +59,8 @@ async def build(platform: Platform) -> Service:
         events={"approval_required": approval.on_approval_required, "vote_cast": approval.on_vote_cast},
         deliveries={deliver_subject(APPROVAL_TIMERS): approval.on_timer_due},
         routers=(
-            api_routes(approval, views, authenticator),
-            page_routes(approval, views, sessions, policies, platform.clock),
+            api_routes(approval, views, looks, authenticator),
+            page_routes(approval, views, looks, sessions, policies, platform.clock),
         ),
         background=(policies.follow, waiting.follow, approval.keep_time),
         ready=ready,

@@ -1,5 +1,6 @@
 """The reviewers' pages: server-rendered, no script, a strict content security policy."""
 
+import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from datetime import datetime
@@ -22,6 +23,7 @@ from contracts.model import rfc3339
 from services.approval import rendering
 from services.approval.domain import DECISIONS, Question
 from services.approval.handlers import Approval
+from services.approval.looks import Looks
 from services.approval.routes import REASON_LIMIT, cast, checked_reason, listed, looked_at, votes_of
 from services.approval.sessions import Sessions, check_form_code, form_code
 from services.approval.views import Views
@@ -105,6 +107,7 @@ def _route_class(pages: Pages, sessions: Sessions) -> type[APIRoute]:
 def page_routes(
     approval: Approval,
     views: Views,
+    looks: Looks,
     sessions: Sessions,
     policies: PublishedPolicies,
     clock: Callable[[], datetime],
@@ -120,7 +123,8 @@ def page_routes(
         status: int = 200,
         reason: str = "",
     ) -> Response:
-        view = await views.of(question)
+        recorded = looks.at_call(person, question.ref)
+        _, view, votes = await asyncio.gather(recorded, views.of(question), votes_of(views, question))
         shown, more = rendering.rows(view.arguments, view.findings)
         return pages.page(
             "call.html",
@@ -130,7 +134,7 @@ def page_routes(
             view=view,
             rows=shown,
             more=more,
-            votes=await votes_of(views, question),
+            votes=votes,
             own=question.ballot_of(person.id),
             policies=pages.reasons(question.policies),
             left=rendering.until(question.expires_at, clock()),
@@ -150,6 +154,7 @@ def page_routes(
     async def waiting(request: Request) -> Response:
         person, session = await sessions.person(request)
         questions = listed(approval, person)
+        await looks.at_list(person, "list", min(LISTED, len(questions)))
         now = clock()
         return pages.page(
             "list.html",

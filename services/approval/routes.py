@@ -15,6 +15,7 @@ from contracts.subjects import CallRef
 from services.approval import domain
 from services.approval.domain import DECISIONS, Decision, Question, VoteRefused
 from services.approval.handlers import Approval, NotFound
+from services.approval.looks import Looks
 from services.approval.views import View, Views
 
 REASON_LIMIT = 2000
@@ -34,7 +35,7 @@ _REFUSALS: dict[domain.Refusal, tuple[int, str]] = {
 }
 
 
-def api_routes(approval: Approval, views: Views, authenticator: Authenticator) -> APIRouter:
+def api_routes(approval: Approval, views: Views, looks: Looks, authenticator: Authenticator) -> APIRouter:
     router = APIRouter(prefix="/v1/approvals", tags=["approval"])
 
     @router.get("", summary="What waits and you may decide, by expiry")
@@ -46,7 +47,8 @@ def api_routes(approval: Approval, views: Views, authenticator: Authenticator) -
         person = await _person(authenticator, request)
         questions = [question for question in listed(approval, person) if _position(question) > after]
         page = questions[:limit]
-        opened = await asyncio.gather(*(views.of(question) for question in page))
+        opening = asyncio.gather(*(views.of(question) for question in page))
+        opened, _ = await asyncio.gather(opening, looks.at_list(person, "arguments", len(page)))
         items = [_item(question, view, person) for question, view in zip(page, opened, strict=True)]
         return _json({"approvals": items, "next": _position(page[-1]) if len(questions) > limit else None})
 
@@ -54,7 +56,8 @@ def api_routes(approval: Approval, views: Views, authenticator: Authenticator) -
     async def one(request: Request, call_id: str) -> Response:
         person = await _person(authenticator, request)
         question = await looked_at(approval, call_id, person)
-        view, votes = await asyncio.gather(views.of(question), votes_of(views, question))
+        recorded = looks.at_call(person, question.ref)
+        _, view, votes = await asyncio.gather(recorded, views.of(question), votes_of(views, question))
         return _json(_item(question, view, person) | {"votes": votes})
 
     @router.post("/{call_id}/votes", summary="Approve or reject", status_code=201)

@@ -19,6 +19,7 @@ from callgate import keys
 from callgate.delivery import now
 from callgate.ids import uuid7
 from callgate.log import Draft
+from callgate.records import Standing
 from callgate.sealing import Place
 from contracts.events import (
     ApprovalExpired,
@@ -32,7 +33,8 @@ from contracts.events import (
     VoteCast,
 )
 from contracts.identity import Principal, Role
-from contracts.subjects import TIMERS, timer_due_subject, timer_subject
+from contracts.records import Accessed
+from contracts.subjects import ACCESS, TIMERS, access_filter, timer_due_subject, timer_subject
 from services.approval.app import build
 
 PART = (Role.APPROVAL, build)
@@ -62,8 +64,8 @@ class Reviewer:
         return found
 
     async def vote(self, asked: Recorded, decision: str = "approve", **more: Any) -> tuple[int, Any]:
-        body = json.dumps({"decision": decision, **more})
-        return await self.post(asked, body)
+        """On the digest of the question, unless another is given."""
+        return await self.post(asked, json.dumps({"decision": decision, "digest": asked.digest} | more))
 
     async def post(self, asked: Recorded, body: str) -> tuple[int, Any]:
         async with self._http.post(f"/v1/approvals/{asked.ref}/votes", data=body, headers=self._headers) as answer:
@@ -166,7 +168,7 @@ async def test_who_may_not_vote(stage: Scene) -> None:
             sub: str, *groups: str, call: Recorded = asked, digest: str | None = None, act: str | None = None
         ) -> tuple[int, str]:
             person = reviewer(http, stage, sub, *groups, act=act)
-            status, body = await person.vote(call, digest=digest)
+            status, body = await person.vote(call, digest=digest or call.digest)
             assert ("state" in body) == (status == 409)
             return status, body["code"]
 
@@ -372,3 +374,48 @@ async def test_the_list_pages(served: tuple[Scene, aiohttp.ClientSession]) -> No
     _, second = await fina.get(f"/v1/approvals?limit=2&after={first['next'].replace('+', '%2B')}")
     assert [item["id"] for item in first["approvals"] + second["approvals"]] == [str(asked[n].ref) for n in (1, 2, 0)]
     assert second["next"] is None
+
+
+async def looks(stage: Scene) -> list[tuple[str, str, str | None, Any]]:
+    async with stage.here.platform(Role.AUDIT) as audit:
+        found = [one async for one in audit.records.all(ACCESS, access_filter(Role.APPROVAL))]
+    data = [one.data for one in found if isinstance(one, Standing) and one.role is Role.APPROVAL]
+    return [(one.who.id, one.session_id, one.call_id, one.detail) for one in data if isinstance(one, Accessed)]
+
+
+async def test_who_is_shown_arguments_is_on_record(served: tuple[Scene, aiohttp.ClientSession]) -> None:
+    stage, http = served
+    fina, sam = reviewer(http, stage, "fina", "finance"), reviewer(http, stage, "sam", "sre")
+    assert await fina.listed() == []
+    asked = await stage.ask()
+    path = f"/v1/approvals/{asked.ref}"
+    assert (await sam.get(path))[0] == 403
+    assert await looks(stage) == []  # nobody has seen anything
+    assert (await fina.get(path))[0] == 200
+    one = ("fina", asked.ref.session_id, asked.ref.call_id, {"what": "arguments"})
+    assert await looks(stage) == [one]
+    await until_listed(fina, 1)
+    assert await looks(stage) == [one, ("fina", "approvals", None, {"what": "arguments", "shown": 1})]
+    await served_page(http, stage, asked)
+    assert (await looks(stage))[2:] == [one]
+
+
+async def served_page(http: aiohttp.ClientSession, stage: Scene, asked: Recorded) -> None:
+    """The call's page, for somebody who is signed in."""
+    token = stage.issuer.mint("fina", ["finance"])
+    cookies = {"Cookie": f"__Host-callgate={token}; callgate={token}"}
+    async with http.get(f"/approvals/{asked.ref}", headers=cookies) as answer:
+        assert answer.status == 200, await answer.text()
+        assert "250" in await answer.text()
+
+
+async def test_nothing_is_shown_that_cannot_be_recorded(stage: Scene) -> None:
+    asked = await stage.ask()
+    async with replica(stage) as http:
+        fina = reviewer(http, stage, "fina", "finance")
+        await until_listed(fina, 1)
+        async with admin(stage) as js:
+            assert await js.delete_stream(ACCESS)
+        for path in (f"/v1/approvals/{asked.ref}", "/v1/approvals"):
+            status, problem = await fina.get(path)
+            assert (status, "250" in json.dumps(problem)) == (503, False)
