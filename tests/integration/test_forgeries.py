@@ -39,7 +39,13 @@ from contracts.subjects import CallRef, Partition, parse_call_subject
 
 EXECUTED = ["requested", "arguments_masked", "allowed", "execution_started", "execution_completed", "result_masked"]
 ALL_BUT_EXECUTOR = tuple(role for role in SERVICES if role is not Role.EXECUTOR)
-PUBLISHERS = {"requested": Role.INGRESS, "arguments_masked": Role.MASKING, "allowed": Role.POLICY}
+PUBLISHERS = {
+    "requested": Role.INGRESS,
+    "arguments_masked": Role.MASKING,
+    "allowed": Role.POLICY,
+    "approved": Role.APPROVAL,
+    "execution_completed": Role.EXECUTOR,
+}
 ALLOWED = Allowed(policy_set="a" * 64, function_digest="b" * 64)
 
 
@@ -217,6 +223,49 @@ async def test_aliens_in_the_middle_of_a_running_call(tmp_path: Path, caplog: py
         assert "alien message on the log" in caplog.text
         # Nothing is stuck behind them.
         assert (await scene.call("shop.look", id="c1"))["status"] == "completed"
+
+
+# Genuine events of a call that is over, written again where they stand already
+
+REPLAYS: list[tuple[str, list[str], Role]] = [
+    # what is written again, what services append to it who do not read the whole chain, who then alarms
+    ("requested", ["arguments_masked", "approval_required"], Role.APPROVAL),
+    ("arguments_masked", ["approval_required"], Role.APPROVAL),
+    ("approved", [], Role.POLICY),
+    ("allowed", [], Role.EXECUTOR),
+    ("execution_completed", ["result_masked"], Role.AUDIT),
+]
+
+
+async def test_a_replayed_event_is_answered_once_by_each_service_at_most(tmp_path: Path) -> None:
+    """Each answer is alien like what it answers: it leads no further than the first service that folds the chain."""
+    async with governed(tmp_path) as scene, scene.here.platforms() as by:
+        done = await approved_call(scene)
+        before = await scene.chain(done)
+        executed = dict(scene.ledger.executed)
+        expected = [recorded.name for recorded in before.chain]
+        for name, answers, alarming in REPLAYS:
+            stands = await messages(scene.audit, done.subject(name))
+            sounded = alarms(alarming, "does_not_follow")
+            await copied(by[PUBLISHERS[name]], stands[0], done.subject(name))
+            expected += [name, *answers]
+
+            async def answered(alarming: Role = alarming, sounded: float = sounded, last: str = expected[-1]) -> Any:
+                found = await messages(scene.audit, done.all_events)
+                return (alarms(alarming, "does_not_follow") > sounded and found[-1].subject.endswith(last)) or None
+
+            await eventually(answered)
+        # A whole call passes every service: whatever those events could lead to has had its turn.
+        await approved_call(scene)
+        found = await messages(scene.audit, done.all_events)
+        assert [parse_call_subject(message.subject)[1] for message in found] == expected
+        chain = await scene.audit.log.read(done)
+        assert chain.call.chain == before.chain
+        assert {alien.code for alien in chain.aliens} == {"does_not_follow"}
+        assert scene.ledger.executed == {route: 2 * times for route, times in executed.items()}
+        assert scene.ledger.keys_executed[done.call_id] == 1
+        status, waiting = await scene.request("GET", "/v1/approvals", "fay")
+        assert (status, waiting["approvals"]) == (200, [])
 
 
 # Whole chains, copied
