@@ -56,7 +56,7 @@ def _lines_to_try(deployment: Deployment, url: str, issuer: str) -> list[str]:
         f"  {post('/v1/calls', _DEPLOY, '$AGENT')} -H 'Prefer: wait=2'",
         "  # what waits for rosa, and her vote",
         f'  curl -s {url}/v1/approvals -H "Authorization: Bearer $ROSA"',
-        f"  {post('/v1/approvals/CALL_ID/votes', {'decision': 'approve'}, '$ROSA')}",
+        f"  callgate approve CALL_ID --url {url} --token $ROSA",
         f"  # or in the browser: {url}/approvals, signed in with a token of {issuer}/",
         "",
     ]

@@ -151,17 +151,17 @@ def is_asked(question: Question, reviewer: Principal) -> bool:
     return any(groups & set(progress.requirement.approvers) for progress in question.progress)
 
 
-def check_vote(question: Question, reviewer: Principal, permitted: bool, digest: str | None, now: datetime) -> None:
-    """VoteRefused unless a vote of this person counts now. `digest`, where given, is the question that they saw."""
+def check_vote(question: Question, reviewer: Principal, permitted: bool, digest: str, now: datetime) -> None:
+    """VoteRefused unless a vote of this person counts now. `digest` is of the question that they saw."""
     refusal = authority(question, reviewer, permitted) or _untimely(question, reviewer, digest, now)
     if refusal is not None:
         raise VoteRefused(refusal, question.state)
 
 
-def _untimely(question: Question, reviewer: Principal, digest: str | None, now: datetime) -> Refusal | None:
+def _untimely(question: Question, reviewer: Principal, digest: str, now: datetime) -> Refusal | None:
     if not question.waiting:
         return Refusal.NOT_WAITING
-    if digest is not None and digest != question.digest:
+    if digest != question.digest:
         return Refusal.CALL_CHANGED
     if now >= question.expires_at:
         return Refusal.EXPIRED

@@ -149,7 +149,7 @@ class Approval:
         ]
 
     async def vote(
-        self, ref: CallRef, reviewer: Principal, decision: Decision, reason: str | None, digest: str | None
+        self, ref: CallRef, reviewer: Principal, decision: Decision, reason: str | None, digest: str
     ) -> Question:
         """Casts a vote and concludes where it decides; the question after it.
 

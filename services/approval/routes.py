@@ -98,7 +98,7 @@ async def looked_at(approval: Approval, call_id: str, person: Principal) -> Ques
 
 
 async def cast(
-    approval: Approval, call_id: str, person: Principal, decision: Decision, reason: str | None, digest: str | None
+    approval: Approval, call_id: str, person: Principal, decision: Decision, reason: str | None, digest: str
 ) -> Question:
     """A vote, and the question after it. Problem."""
     try:
@@ -165,18 +165,21 @@ def _position(question: Question) -> str:
     return f"{rfc3339(question.expires_at)}_{question.ref}"
 
 
-def _ballot(body: bytes) -> tuple[Decision, str | None, str | None]:
+def _ballot(body: bytes) -> tuple[Decision, str | None, str]:
     try:
         ballot = parse(body, max_depth=1)
     except JsonTextError as error:
         raise Problem(400, "invalid_json", "Send one JSON object in UTF-8.", extra={"problem": error.code}) from None
-    expected = 'Send {"decision": "approve" or "reject", "reason": text or null, "digest": the digest you saw or null}.'
+    expected = 'Send {"decision": "approve" or "reject", "reason": text or null, "digest": the digest you saw}.'
     if not isinstance(ballot, dict) or not ballot.keys() <= {"decision", "reason", "digest"}:
         raise Problem(422, "invalid_request", expected)
     word, reason, digest = ballot.get("decision"), ballot.get("reason"), ballot.get("digest")
     decision = DECISIONS.get(word) if isinstance(word, str) else None
     if decision is None or not all(text is None or isinstance(text, str) for text in (reason, digest)):
         raise Problem(422, "invalid_request", expected)
+    if not digest:
+        where = "GET /v1/approvals, or /v1/approvals/{id}, gives it with the arguments"
+        raise Problem(422, "digest_required", f"A vote names by its `digest` the call just as you saw it; {where}.")
     return decision, checked_reason(reason), digest
 
 

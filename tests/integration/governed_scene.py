@@ -136,10 +136,9 @@ class Governed:
 
     async def vote(self, ref: CallRef, who: str, decision: str = "approve", **more: Any) -> Any:
         """The reviewer's vote, as soon as the call waits for one."""
-        await self.until(ref, "approval_required")
-        status, answer = await self.request(
-            "POST", f"/v1/approvals/{ref}/votes", who, json={"decision": decision, **more}
-        )
+        digest = (await self.until(ref, "approval_required")).digest
+        ballot = {"decision": decision, "digest": digest, **more}
+        status, answer = await self.request("POST", f"/v1/approvals/{ref}/votes", who, json=ballot)
         assert status == 201, answer
         return answer
 

@@ -199,9 +199,25 @@ MALFORMED = (
     ('{"decision": ["approve"]}', 400),
     ('{"decision": "approve", "reason": 1}', 422),
     ('{"decision": "approve", "force": true}', 422),
-    (json.dumps({"decision": "approve", "reason": "x" * 2001}), 422),
+    ('{"decision": "approve", "digest": 7}', 422),
+    (json.dumps({"decision": "approve", "reason": "x" * 2001, "digest": "d" * 64}), 422),
     (json.dumps({"decision": "approve", "reason": "x" * 20_000}), 413),
 )
+
+
+async def test_a_vote_names_what_was_seen(served: tuple[Scene, aiohttp.ClientSession]) -> None:
+    stage, http = served
+    asked = await stage.ask()
+    fina = reviewer(http, stage, "fina", "finance")
+    for body in (
+        {"decision": "approve"},
+        {"decision": "approve", "digest": None},
+        {"decision": "reject", "digest": ""},
+    ):
+        status, problem = await fina.post(asked, json.dumps(body))
+        assert (status, problem["code"]) == (422, "digest_required")
+        assert "GET /v1/approvals" in problem["detail"]
+    assert (await stage.chain(asked.ref))[-1].NAME == "approval_required"
 
 
 async def test_malformed_votes(served: tuple[Scene, aiohttp.ClientSession]) -> None:

@@ -42,7 +42,7 @@ def refusal(story: Story, who: Principal, *, permitted: bool = True, digest: str
     question = question_of(story.call)
     assert question is not None
     with pytest.raises(VoteRefused) as refused:
-        check_vote(question, who, permitted, digest, START + timedelta(minutes=late))
+        check_vote(question, who, permitted, digest or question.digest, START + timedelta(minutes=late))
     assert refused.value.state == story.call.state
     return refused.value.code
 

@@ -55,7 +55,7 @@ class Reviewing(RuleBasedStateMachine):
         question = question_of(self.seen[replica])
         assert question is not None
         try:
-            check_vote(question, who, True, None, self.now)
+            check_vote(question, who, True, question.digest, self.now)
         except VoteRefused:
             return
         if self._append(replica, vote_of(question, who, decision, None, ())):
