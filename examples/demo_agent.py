@@ -120,7 +120,12 @@ class Auditor(Caller):
 
     async def replay(self, session: str) -> Document:
         """Every call of a session with every step, straight from the log, payloads masked."""
-        return (await self.request("GET", f"/v1/sessions/{session}/replay")).document
+        path, calls = f"/v1/sessions/{session}/replay", list[Document]()
+        page = (await self.request("GET", path)).document
+        while page["next"] is not None:
+            calls += page["calls"]
+            page = (await self.request("GET", f"{path}?after={page['next']}")).document
+        return page | {"calls": [*calls, *page["calls"]]}
 
 
 async def development_token(http: aiohttp.ClientSession, issuer: str, person: str) -> str:

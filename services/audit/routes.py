@@ -33,6 +33,9 @@ from services.audit.views import replay, session_chains, shown_chain
 _SCANS = 10
 """How many times `limit` sessions are looked at for one page, where the person may not audit most."""
 
+REPLAYED = 100
+"""Calls of one page of a replay, at most: each has its payloads opened and its whole story in the answer."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -116,17 +119,26 @@ def audit_routes(audited: Audited) -> APIRouter:
         return json_response({**_shown_session(row), "calls": calls})
 
     @router.get("/v1/sessions/{session_id}/replay")
-    async def replayed(request: Request, session_id: str) -> Response:
+    async def replayed(
+        request: Request,
+        session_id: str,
+        limit: Annotated[int, Query(ge=1, le=REPLAYED)] = REPLAYED,
+        after: str | None = None,
+    ) -> Response:
         """Everything that happened in a session, in order, straight from the log: function, masked arguments,
-        decision with its policies, votes with their reasons, masked response."""
+        decision with its policies, votes with their reasons, masked response. `next` is the `after` of the next
+        page of calls, or null."""
         person = await audited.who(request)
         chains = await audited.chains(_session_id(session_id))
         audited.permit(person, session_id, _owner(chains))
         if not chains:
             raise _no_session()
-        await audited.access.viewed(person, session_id, what="replay")
-        calls = [(await replay(chain, audited.sealer)).shown() for chain in chains]
-        return json_response({"session_id": session_id, "principal": _owner(chains), "calls": calls})
+        begin = _after(chains, after)
+        page = chains[begin : begin + limit]
+        await audited.access.viewed(person, session_id, what="replay", shown=len(page))
+        calls = [(await replay(chain, audited.sealer)).shown() for chain in page]
+        following = str(page[-1].call.ref) if begin + limit < len(chains) else None
+        return json_response({"session_id": session_id, "principal": _owner(chains), "calls": calls, "next": following})
 
     @router.get("/v1/sessions/{session_id}/calls/{call_id}")
     async def call(request: Request, session_id: str, call_id: str) -> Response:
@@ -141,6 +153,16 @@ def audit_routes(audited: Audited) -> APIRouter:
         return json_response(shown_chain(chain, audited.ring))
 
     return router
+
+
+def _after(chains: Sequence[Chain], call: str | None) -> int:
+    """Where the page after that call begins."""
+    if call is None:
+        return 0
+    ids = [str(chain.call.ref) for chain in chains]
+    if call not in ids:
+        raise Problem(400, "bad_cursor", "`after` is the `next` of an earlier page.")
+    return ids.index(call) + 1
 
 
 async def _page(
