@@ -36,6 +36,7 @@ def _lines_to_try(deployment: Deployment, url: str, issuer: str) -> list[str]:
     assert deployment.issuer is not None
     agent = deployment.issuer.mint("support-bot")
     reviewer = deployment.issuer.mint("rosa")
+    auditor = deployment.issuer.mint("ada")
 
     def post(path: str, body: object, token: str) -> str:
         header = f'-H "Authorization: Bearer {token}" -H "Content-Type: application/json"'
@@ -47,6 +48,7 @@ def _lines_to_try(deployment: Deployment, url: str, issuer: str) -> list[str]:
         "",
         f"  AGENT={agent}",
         f"  ROSA={reviewer}",
+        f"  ADA={auditor}",
         "",
         "Try:",
         "",
@@ -56,7 +58,9 @@ def _lines_to_try(deployment: Deployment, url: str, issuer: str) -> list[str]:
         f"  {post('/v1/calls', _DEPLOY, '$AGENT')} -H 'Prefer: wait=2'",
         "  # what waits for rosa, and her vote",
         f'  curl -s {url}/v1/approvals -H "Authorization: Bearer $ROSA"',
-        f"  callgate approve CALL_ID --url {url} --token $ROSA",
+        f"  .venv/bin/callgate approve CALL_ID --url {url} --token $ROSA",
         f"  # or in the browser: {url}/approvals, signed in with a token of {issuer}/",
+        "  # what ada of the auditors sees of it all",
+        f'  curl -s {url}/v1/sessions -H "Authorization: Bearer $ADA"',
         "",
     ]

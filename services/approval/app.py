@@ -3,12 +3,15 @@
 import time
 
 import aiohttp
+from fastapi import APIRouter
+from fastapi.responses import RedirectResponse
 
 from callgate.cedar.published import PublishedPolicies
 from callgate.errors import ConfigurationError
 from callgate.identity import AiohttpFetcher, Authenticator
 from callgate.platform import Platform
 from callgate.service import Service
+from callgate.settings import Settings
 from callgate.streams import APPROVAL_TIMERS
 from contracts.identity import Role
 from contracts.subjects import deliver_subject
@@ -59,10 +62,25 @@ async def build(platform: Platform) -> Service:
         events={"approval_required": approval.on_approval_required, "vote_cast": approval.on_vote_cast},
         deliveries={deliver_subject(APPROVAL_TIMERS): approval.on_timer_due},
         routers=(
+            _front_door(),
             api_routes(approval, views, looks, authenticator),
-            page_routes(approval, views, looks, sessions, policies, platform.clock),
+            page_routes(approval, views, looks, sessions, policies, platform.clock, _development_issuer(settings)),
         ),
         background=(policies.follow, waiting.follow, approval.keep_time),
         ready=ready,
         close=close,
     )
+
+
+def _development_issuer(settings: Settings) -> str | None:
+    """Where `callgate up` serves development tokens; it is the last of the issuers then."""
+    if settings.development is None or settings.development.issuer is None:
+        return None
+    return settings.identity.issuers[-1].issuer
+
+
+def _front_door() -> APIRouter:
+    """A person who opens the bare address wants the page."""
+    router = APIRouter(include_in_schema=False)
+    router.add_api_route("/", lambda: RedirectResponse("/approvals", 307), methods=["GET"])
+    return router

@@ -52,7 +52,9 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class Pages:
     """Renders the templates with what every page needs."""
 
-    def __init__(self, policies: PublishedPolicies, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, policies: PublishedPolicies, clock: Callable[[], datetime], development_issuer: str | None
+    ) -> None:
         self.policies = policies
         self.clock = clock
         self._templates = Environment(
@@ -63,6 +65,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters |= {"visible": rendering.visible, "rfc3339": rfc3339, "moment": _moment}
+        self._templates.globals["development_issuer"] = development_issuer
         self.style = self._templates.get_template("style.css").render()
 
     def page(self, name: str, status: int = 200, person: Principal | None = None, **values: Any) -> HTMLResponse:
@@ -111,8 +114,10 @@ def page_routes(
     sessions: Sessions,
     policies: PublishedPolicies,
     clock: Callable[[], datetime],
+    development_issuer: str | None = None,
 ) -> APIRouter:
-    pages = Pages(policies, clock)
+    """The pages under /approvals. `development_issuer` is the address to which who signs in is pointed, if any."""
+    pages = Pages(policies, clock, development_issuer)
     router = APIRouter(prefix=_HOME, include_in_schema=False, route_class=_route_class(pages, sessions))
 
     async def call_page(
@@ -156,10 +161,15 @@ def page_routes(
         questions = listed(approval, person)
         await looks.at_list(person, "list", min(LISTED, len(questions)))
         now = clock()
+        first = questions[:LISTED]
+        opened = await asyncio.gather(*(views.of(question) for question in first))
         return pages.page(
             "list.html",
             person=person,
-            questions=[(one, rendering.until(one.expires_at, now)) for one in questions[:LISTED]],
+            questions=[
+                (one, rendering.until(one.expires_at, now), rendering.brief(view.arguments))
+                for one, view in zip(first, opened, strict=True)
+            ],
             more=max(0, len(questions) - LISTED),
             sign_out_code=form_code(session, "sign out"),
         )

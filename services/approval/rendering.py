@@ -114,3 +114,15 @@ def _row(path: tuple[str, ...], leaf: JsonValue, found: Mapping[str, list[str]])
 def _kind(leaf: JsonValue) -> str:
     kinds = {str: "text", bool: "yes/no", int: "number", float: "number", type(None): "null", list: "list"}
     return kinds.get(type(leaf), "object")
+
+
+BRIEF = 120
+"""Characters of a call's arguments in the list."""
+
+
+def brief(arguments: JsonValue) -> str:
+    """The masked arguments in one line, so that calls can be told apart before one is opened."""
+    if not isinstance(arguments, dict):
+        return ""
+    line = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
+    return line if len(line) <= BRIEF else line[: BRIEF - 1] + "…"
