@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from callgate.errors import Fatal, LostRace, Rejected, Retryable
+from callgate.keyring import UNKNOWN_KEY
 from callgate.log.messages import Alien, Message, Verifier
 from callgate.telemetry import ALIENS, DELIVERIES, HANDLING, Tracer, describe
 from contracts.events import Recorded
@@ -26,8 +27,8 @@ _BACKOFF = 0.1, 10.0
 """Seconds before the first redelivery after a failure, and at most."""
 
 
-_RING_LAG = 12
-"""Deliveries (over a minute) for which an event of an unknown key waits for a newer key ring."""
+_RING_LAG = 12, 30.0
+"""Deliveries (over a minute) after which an event that waits for a newer key ring comes less often; then seconds."""
 
 
 class Delivery:
@@ -87,8 +88,10 @@ class Deliveries:
             if isinstance(verified, Alien):
                 if delivery.number == 1:
                     self.alarm(verified)
-                if verified.code == "unknown_key" and delivery.number < _RING_LAG:
-                    delivery.again_in(self._pause(delivery.number))  # our ring.json may lag behind a rotation
+                if verified.code == UNKNOWN_KEY:
+                    # Our ring.json may lag behind a rotation, however long: acknowledged, the call would stand still.
+                    late = delivery.number >= _RING_LAG[0]
+                    delivery.again_in(_RING_LAG[1] if late else self._pause(delivery.number))
                 return
             handler = handlers.get(verified.name)
             if handler is None:

@@ -24,6 +24,9 @@ PAYLOAD_TYPE = "application/vnd.callgate.keyring.v1+json"
 CLOCK_SKEW = timedelta(seconds=30)
 """How far two clocks of a deployment may stand apart."""
 
+UNKNOWN_KEY = "unknown_key"
+"""The one reason for a signature not to count that a newer ring may take away."""
+
 _REMEMBERED = 16384
 """How many verified signatures a ring remembers."""
 
@@ -140,7 +143,7 @@ class Ring:
             raise BadSignature("unsigned")
         key = self._keys.get(signature.key_id)
         if key is None or key.use != "sign":
-            raise BadSignature("unknown_key")
+            raise BadSignature(UNKNOWN_KEY)
         if key.role not in roles:
             raise BadSignature("wrong_role")
         self._verify(signature, pae(payload_type, body))
@@ -175,7 +178,7 @@ class Ring:
         key = self.key(key_id)
         try:
             if key is None:
-                raise BadSignature("unknown_key")
+                raise BadSignature(UNKNOWN_KEY)
             key.require_valid(at, now)
         except BadSignature:
             raise Fatal("key_retired", f"{key_id} was retired while it signed; restart this service") from None

@@ -67,6 +67,10 @@ class MemoryLog:
     rivals: dict[str, Callable[[], Any]] = field(default_factory=dict)
     unreadable: int = 0
     """So many reads to come find the broker away."""
+    strangers: set[str] = field(default_factory=set)
+    """Digests of events whose key this reader's ring does not know."""
+    behind: int = 0
+    """So many reads to come do not have the last event of their call yet."""
 
     def origin(self, ref: CallRef) -> Origin:
         return Origin(ref, GENESIS)
@@ -98,11 +102,20 @@ class MemoryLog:
             self.unreadable -= 1
             raise BrokerAway
         self.journal.append("read")
-        return Chain(self.call(ref), (), len(self.events[ref]))
+        return self._seen(ref, len(self.events[ref]))
 
     async def read_upto(self, seen: Recorded) -> Chain:
-        known = [recorded for recorded in self.events[seen.ref] if recorded.sequence <= seen.sequence]
-        return Chain(Call.replay(seen.ref, GENESIS, known), (), len(known))
+        return self._seen(seen.ref, seen.sequence)
+
+    def _seen(self, ref: CallRef, last: int) -> Chain:
+        if self.behind:
+            self.behind -= 1
+            last -= 1
+        there = self.events[ref][:last]
+        call = Call.replay(ref, GENESIS, [one for one in there if one.digest not in self.strangers])
+        strange = [one for one in there if one.digest in self.strangers]
+        aliens = [Alien(ref.subject(one.name), one.sequence, "unknown_key", one.recorded_at) for one in strange]
+        return Chain(call, tuple(aliens), last)
 
     async def read_session(self, partition: Partition, session_id: str) -> list[Chain]:
         raise NotImplementedError

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from callgate.errors import Retryable
+from callgate.keyring import UNKNOWN_KEY
 from callgate.log.messages import Alien
 from contracts.events import EventData, Recorded
 from contracts.lifecycle import Call
@@ -37,6 +39,19 @@ class Chain:
     aliens: tuple[Alien, ...]
     last_sequence: int
     """Of the last message on the call's subjects, alien or not; 0 where there is none."""
+
+    def around(self, seen: Recorded) -> Call:
+        """The call, where this reading can tell whether `seen` is part of it and what became of it.
+
+        Retryable otherwise: the reading ended before it, or an event that may matter bears a key that our ring does
+        not know, which may lag behind a rotation.
+        """
+        part = any(recorded.digest == seen.digest for recorded in self.call.chain)
+        after = seen.sequence if part else 0
+        unknown = any(alien.code == UNKNOWN_KEY and alien.sequence > after for alien in self.aliens)
+        if unknown or self.last_sequence < seen.sequence:
+            raise Retryable("chain_incomplete", "not all events of the call can be read yet")
+        return self.call
 
 
 class Log(Protocol):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from callgate.delivery import Delivery
-from callgate.errors import BrokerAway, LostRace, Rejected
+from callgate.errors import BrokerAway, LostRace, Rejected, Retryable
 from callgate.ids import uuid7
 from callgate.jsontext import JsonTextError, parse
 from callgate.log import Draft, Log
@@ -44,6 +44,9 @@ T = TypeVar("T")
 
 _PAUSE = 0.1, 1.0
 """Seconds between tries to record a result while the broker is away."""
+
+
+_UNSENT_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +95,19 @@ class Executor:
             chain = await self._log.read_upto(recorded)
         else:
             chain = await self._log.read(recorded.ref)
+        call = chain.around(recorded)
         try:
-            authorised = authorise(chain.call, recorded, self._catalog)
+            authorised = authorise(call, recorded, self._catalog)
         except LookupError:
             # An `allowed` that stands in no valid chain is an alien: alarmed by the reading, never acted on.
             logger.error("not executed: no authorised chain", extra={"call": str(recorded.ref)})
             return None
-        call = chain.call
         while True:
             try:
                 return await self._proceed(call, recorded, authorised, delivery)
             except LostRace:
                 # Not acknowledged as answered: what won may be a start, and whoever made it may yet die.
-                call = (await self._log.read(recorded.ref)).call
+                call = (await self._log.read(recorded.ref)).around(recorded)
 
     async def _proceed(self, call: Call, allowed: Recorded, authorised: Authorised | str, delivery: Delivery) -> None:
         function = authorised.function if isinstance(authorised, Authorised) else None
@@ -134,9 +137,9 @@ class Executor:
             if isinstance(prepared, str):
                 await self._record(_refusal(step, prepared), step.after, delivery)
                 return
-        except BrokerAway:
+        except Retryable:
             if isinstance(step, Resume):
-                self._unsent[allowed.ref] = step.after.event.event_id
+                self._keep_unsent(allowed.ref, step.after.event.event_id)
             raise
         await self._execute(call, step, prepared, delivery)
 
@@ -190,10 +193,16 @@ class Executor:
         try:
             started = await self._log.append(draft, step.after, traceparent=delivery.traceparent)
         except BrokerAway:
-            self._unsent[ref] = draft.event_id
+            self._keep_unsent(ref, draft.event_id)
             raise
         self._unsent.pop(ref, None)
         return started
+
+    def _keep_unsent(self, ref: CallRef, event_id: str) -> None:
+        """What is forgotten, or another replica takes over, is somebody's start, whose deadline is waited for."""
+        self._unsent[ref] = event_id
+        if len(self._unsent) > _UNSENT_KEPT:
+            del self._unsent[next(iter(self._unsent))]
 
     async def _send(self, started: Recorded, prepared: Prepared, delivery: Delivery) -> Outcome:
         """Calls out once, under a start that stands; aborted by its deadline, even where that has passed already."""

@@ -59,7 +59,7 @@ class Policy:
 
     async def on_approved(self, recorded: Recorded, delivery: Delivery) -> None:
         """3, again: under the policies of this moment, with the votes that the chain proves."""
-        call = (await self._log.read(recorded.ref)).call
+        call = (await self._log.read(recorded.ref)).around(recorded)
         masked = call.last_recorded(ArgumentsMasked)
         if call.head is None or call.head.digest != recorded.digest or masked is None:
             return  # answered already, or no part of the chain

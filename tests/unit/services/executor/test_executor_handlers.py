@@ -10,9 +10,11 @@ from typing import Any, cast
 import pytest
 from memory_log import Calls, Clock, MemoryLog, MemorySealer, delivery
 
-from callgate.errors import BrokerAway, Rejected
+from callgate.errors import BrokerAway, Rejected, Retryable
+from callgate.ids import uuid7
 from callgate.sealing import Place
 from contracts.events import (
+    Allowed,
     Cancelled,
     EventData,
     ExecutionCompleted,
@@ -20,6 +22,7 @@ from contracts.events import (
     ExecutionStarted,
     OutcomeUnknown,
     Recorded,
+    make_event,
 )
 from contracts.functions import Catalog, Credential, FunctionSpec, HttpConnection
 from services.executor import handlers
@@ -218,7 +221,7 @@ async def test_a_function_that_changed_is_not_run(scene: Scene) -> None:
 
 async def test_an_allowed_outside_of_any_chain_is_left_alone(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     allowed, other = scene.allowed(), scene.allowed()
-    copy = Recorded(allowed.ref, 9, allowed.recorded_at, other.digest, "key", other.event)
+    copy = Recorded(allowed.ref, allowed.sequence, allowed.recorded_at, other.digest, "key", other.event)
     for number in (1, 2):
         assert await scene.deliver(copy, number) is None
     assert scene.after_allowed(allowed) == []
@@ -557,3 +560,76 @@ async def test_a_chain_that_cannot_be_read_runs_nothing(scene: Scene) -> None:
         await scene.deliver(allowed, 2)
     assert scene.runner.sent == []
     assert scene.after_allowed(allowed) == []
+
+
+# What this replica cannot see yet
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_chain_with_a_key_that_our_ring_does_not_know_yet_is_read_again(scene: Scene, number: int) -> None:
+    allowed = scene.allowed()
+    (masked,) = [one for one in scene.log.events[allowed.ref] if one.name == "arguments_masked"]
+    scene.log.strangers.add(masked.digest)
+    with pytest.raises(Retryable, match="chain_incomplete"):
+        await scene.deliver(allowed, number)
+    assert not scene.runner.sent
+    scene.log.strangers.clear()  # the ring arrived
+    assert await scene.deliver(allowed, number + 1) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+
+
+async def test_a_start_under_a_key_that_our_ring_does_not_know_yet_is_not_run_over(scene: Scene) -> None:
+    allowed = scene.allowed()
+    started = scene.log.put(
+        allowed.ref, ExecutionStarted(instance="e2", attempt=1, deadline=scene.clock() + timedelta(seconds=TIMEOUT))
+    )
+    scene.log.strangers.add(started.digest)
+    with pytest.raises(Retryable, match="chain_incomplete"):
+        await scene.deliver(allowed, 2)
+    assert scene.after_allowed(allowed) == ["execution_started"]
+    assert not scene.runner.sent
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_reading_that_ends_before_what_was_delivered_is_repeated(scene: Scene, number: int) -> None:
+    allowed = scene.allowed()
+    scene.log.behind = 1
+    with pytest.raises(Retryable, match="chain_incomplete"):
+        await scene.deliver(allowed, number)
+    assert await scene.deliver(allowed, 3) is None
+    assert len(scene.runner.sent) == 1
+
+
+async def test_a_strangers_message_before_the_authorisation_is_no_obstacle(scene: Scene) -> None:
+    calls = Calls(scene.log, scene.sealer, "shop.pay")
+    masked = calls.masked()
+    forged = make_event(uuid7(), masked.ref, scene.clock(), "0" * 64, Cancelled(by="nobody", code="withdrawn"))
+    scene.log.strangers.add(scene.log.write(forged, masked.ref).digest)
+    judged = Allowed(policy_set="a" * 64, function_digest=CATALOG.digest_of("shop.pay"))
+    event = make_event(uuid7(), masked.ref, scene.clock(), masked.digest, judged)
+    assert await scene.deliver(scene.log.write(event, masked.ref), 2) is None
+    assert len(scene.runner.sent) == 1
+
+
+async def test_arguments_under_a_sealing_key_that_is_not_here_yet_are_waited_for(scene: Scene) -> None:
+    allowed = scene.allowed()
+    scene.log.faults["execution_started"] = ["stored"]
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    scene.sealer.errors.append(Retryable("sealing_key_away"))
+    with pytest.raises(Retryable, match="sealing_key_away"):
+        await scene.deliver(allowed, 2)
+    assert await scene.deliver(allowed, 3) is None  # and goes on under its own start, on which nothing was sent
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+
+
+async def test_starts_that_another_replica_took_over_are_not_kept_for_ever(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "_UNSENT_KEPT", 3)
+    for _ in range(5):
+        scene.log.faults["execution_started"] = ["stored"]
+        with pytest.raises(BrokerAway):
+            await scene.deliver(scene.allowed())
+    assert len(scene.executor._unsent) == 3
+    assert not scene.executor._at_work

@@ -10,7 +10,7 @@ from memory_log import NOW, Calls, Clock, MemoryLog, MemorySealer, delivery
 
 from callgate.cedar.policies import InvalidPolicies, PolicySet
 from callgate.cedar.schema import cedar_schema
-from callgate.errors import BrokerAway, LostRace, Rejected
+from callgate.errors import BrokerAway, LostRace, Rejected, Retryable
 from contracts.events import (
     Allowed,
     ApprovalRequired,
@@ -310,7 +310,7 @@ async def test_an_approval_of_another_call_is_left_alone(scene: Scene) -> None:
     waiting, elsewhere = scene.calls(amount=250).masked(), scene.calls(amount=250).approved()
     held = await scene.judged(waiting)
     assert isinstance(held, ApprovalRequired)
-    copy = Recorded(waiting.ref, 9, NOW, elsewhere.digest, elsewhere.key_id, elsewhere.event)
+    copy = Recorded(waiting.ref, 3, NOW, elsewhere.digest, elsewhere.key_id, elsewhere.event)
     await scene.policy.on_approved(copy, delivery())
     assert scene.head(waiting) is held
 
@@ -329,4 +329,17 @@ async def test_a_chain_that_cannot_be_read_is_waited_for(scene: Scene) -> None:
     scene.log.unreadable = 1
     with pytest.raises(BrokerAway):
         await scene.judged_again(approved)
+    assert isinstance(await scene.judged_again(approved), Allowed)
+
+
+async def test_votes_under_a_key_that_our_ring_does_not_know_yet_are_waited_for(scene: Scene) -> None:
+    approved = scene.calls(amount=250).approved()
+    (vote,) = [one for one in scene.log.events[approved.ref] if one.name == "vote_cast"]
+    scene.log.strangers.add(vote.digest)
+    with pytest.raises(Retryable, match="chain_incomplete"):
+        await scene.policy.on_approved(approved, delivery())
+    scene.log.strangers.clear()
+    scene.log.behind = 1
+    with pytest.raises(Retryable, match="chain_incomplete"):
+        await scene.policy.on_approved(approved, delivery(2))
     assert isinstance(await scene.judged_again(approved), Allowed)
