@@ -31,6 +31,8 @@ WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 """Somebody answered, or (mostly in a cluster) is answering at this moment."""
 _TOO_LARGE = frozenset({10054, 10193})
 _BACKOFF = 0.005, 0.25
+_ALARMED = 4096
+"""How many aliens a log remembers that it alarmed."""
 
 
 class JetStreamLog:
@@ -52,6 +54,7 @@ class JetStreamLog:
         self._verifier = verifier
         self._genesis = genesis
         self._on_alien = on_alien
+        self._alarmed: dict[tuple[str, int], None] = {}
 
     def origin(self, ref: CallRef) -> Origin:
         """What the first event of a new call answers. BrokerAway for a partition that was not provisioned."""
@@ -166,7 +169,8 @@ class JetStreamLog:
             try:
                 ref, _ = parse_call_subject(message.subject)
             except ValueError:
-                self._on_alien(Alien(message.subject, message.sequence, "strange_subject", message.recorded_at))
+                strange = Alien(message.subject, message.sequence, "strange_subject", message.recorded_at)
+                self._alarm(partition, strange)
             else:
                 calls.setdefault(ref, []).append(message)
         chains = (self._chain(ref, messages) for ref, messages in calls.items())
@@ -176,6 +180,16 @@ class JetStreamLog:
 
     def follow(self, partition: Partition, after: int = 0, event: str = "*") -> AsyncIterator[Recorded | Alien]:
         return follow(self._client, self._verifier, partition, after, event)
+
+    def _alarm(self, partition: Partition, alien: Alien) -> None:
+        """Once for each message, however often it is read; what is forgotten is alarmed again."""
+        place = partition.stream, alien.sequence
+        if place in self._alarmed:
+            return
+        self._alarmed[place] = None
+        if len(self._alarmed) > _ALARMED:
+            del self._alarmed[next(iter(self._alarmed))]
+        self._on_alien(alien)
 
     def _chain(self, ref: CallRef, messages: list[Message]) -> Chain:
         recorded: list[Recorded] = []
@@ -189,5 +203,5 @@ class JetStreamLog:
         call = Call.replay(ref, self.origin(ref).digest, recorded)
         aliens += [Alien(r.ref.subject(r.name), r.sequence, code, r.recorded_at) for r, code in call.aliens]
         for alien in aliens:
-            self._on_alien(alien)
+            self._alarm(ref.partition, alien)
         return Chain(call, tuple(aliens), messages[-1].sequence if messages else 0)
