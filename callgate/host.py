@@ -178,7 +178,7 @@ async def run_services(
         for platform, build in parts:
             running.append(Running(platform, await build(platform), stop))
         open_metrics = any(platform.settings.telemetry.metrics == "everyone" for platform, _ in parts)
-        app = create_app((one.service for one in running), metrics_for_everyone=open_metrics)
+        app = create_app((one.service for one in running), metrics_for_everyone=open_metrics, on_fatal=stop)
         async with serve_http(app, listener) as url:
             for one in running:
                 await one.start()

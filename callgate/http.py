@@ -1,7 +1,7 @@
 """HTTP for every service: problem documents (RFC 9457), health and metrics, and no traceback to anybody."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from callgate.errors import BrokerAway, CallgateError
+from callgate.errors import BrokerAway, CallgateError, Fatal, Retryable
 from callgate.identity import Unauthenticated
 from callgate.identity.settings import is_loopback
 from callgate.service import Service
@@ -62,8 +62,17 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(orjson.dumps(value), status, dict(headers or {}), media_type="application/json")
 
 
-def create_app(services: Iterable[Service], title: str = "Callgate", *, metrics_for_everyone: bool = False) -> FastAPI:
-    """One application over the routes of the services of this process. Metrics are for this machine by default."""
+def create_app(
+    services: Iterable[Service],
+    title: str = "Callgate",
+    *,
+    metrics_for_everyone: bool = False,
+    on_fatal: Callable[[Fatal], None] = lambda _: None,
+) -> FastAPI:
+    """One application over the routes of the services of this process. Metrics are for this machine by default.
+
+    `on_fatal` is told what no service may go on after.
+    """
     hosted = tuple(services)
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     for service in hosted:
@@ -72,6 +81,7 @@ def create_app(services: Iterable[Service], title: str = "Callgate", *, metrics_
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(Unauthenticated, _unauthenticated)
     app.add_exception_handler(BrokerAway, _broker_away)
+    app.add_exception_handler(Retryable, _later)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
 
@@ -92,7 +102,7 @@ def create_app(services: Iterable[Service], title: str = "Callgate", *, metrics_
             raise Problem(403, "metrics_are_local", "Ask from its machine, or set `telemetry.metrics: everyone`.")
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, on_fatal=on_fatal)
     return app
 
 
@@ -104,8 +114,9 @@ def _from_here(request: Request) -> bool:
 class Guard:
     """Counts requests and turns whatever escapes into a 500 without a text."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, on_fatal: Callable[[Fatal], None]) -> None:
         self._app = app
+        self._on_fatal = on_fatal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -123,6 +134,8 @@ class Guard:
             await self._app(scope, receive, watched)
         except Exception as error:
             logger.error("a request failed", extra={"error": describe(error)})
+            if isinstance(error, Fatal):
+                self._on_fatal(error)
             if not status:
                 status = 500
                 problem = Problem(500, "internal_error", "This is a fault of Callgate; its log says where.")
@@ -148,6 +161,11 @@ async def _broker_away(_: Request, error: Exception) -> Response:
     if isinstance(error, CallgateError) and error.detail:
         detail = f"{detail} ({error.detail})"
     return Problem(503, "broker_away", detail, {"Retry-After": "2"}).response()
+
+
+async def _later(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Retryable)  # noqa: S101
+    return Problem(503, error.code, "This cannot be done now; try again.", {"Retry-After": "2"}).response()
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

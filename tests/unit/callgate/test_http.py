@@ -10,7 +10,7 @@ import pytest
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from callgate.errors import BrokerAway, Rejected
+from callgate.errors import BrokerAway, Fatal, Rejected, Retryable
 from callgate.http import PROBLEM, Problem, create_app, json_response
 from callgate.service import Service
 from callgate.telemetry import REQUESTS
@@ -188,3 +188,25 @@ async def test_metrics_for_everyone_where_that_is_said() -> None:
     transport = httpx.ASGITransport(create_app([], metrics_for_everyone=True), client=("10.0.0.7", 50000))
     async with httpx.AsyncClient(transport=transport, base_url="http://callgate.test") as client:
         assert (await client.get("/metrics")).status_code == 200
+
+
+async def test_what_is_fatal_in_a_request_reaches_the_host_and_what_may_work_later_is_a_503() -> None:
+    router = APIRouter()
+
+    @router.get("/fatal")
+    async def fatal() -> None:
+        raise Fatal("key_retired", "restart it")
+
+    @router.get("/later")
+    async def later() -> None:
+        raise Retryable("sealing_key_away", "give it the new ones")
+
+    stopped: list[Fatal] = []
+    app = create_app([Service(Role.INGRESS, routers=(router,))], on_fatal=stopped.append)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        answer = await http.get("/later")
+        assert (answer.status_code, answer.json()["code"]) == (503, "sealing_key_away")
+        assert stopped == []
+        answer = await http.get("/fatal")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert [error.code for error in stopped] == ["key_retired"]
