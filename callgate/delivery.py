@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -29,6 +29,10 @@ _BACKOFF = 0.1, 10.0
 
 _RING_LAG = 12, 30.0
 """Deliveries (over a minute) after which an event that waits for a newer key ring comes less often; then seconds."""
+
+
+_RING_LAG_LIMIT = timedelta(days=1)
+"""Age of an event of an unknown key at which it is taken for somebody's junk, whose deliveries must not pile up."""
 
 
 class Delivery:
@@ -88,8 +92,8 @@ class Deliveries:
             if isinstance(verified, Alien):
                 if delivery.number == 1:
                     self.alarm(verified)
-                if verified.code == UNKNOWN_KEY:
-                    # Our ring.json may lag behind a rotation, however long: acknowledged, the call would stand still.
+                if verified.code == UNKNOWN_KEY and now() - message.recorded_at < _RING_LAG_LIMIT:
+                    # Our ring.json may lag behind a rotation: acknowledged, the call would stand still.
                     late = delivery.number >= _RING_LAG[0]
                     delivery.again_in(_RING_LAG[1] if late else self._pause(delivery.number))
                 return

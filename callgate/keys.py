@@ -15,7 +15,7 @@ import logging
 import os
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -77,10 +77,12 @@ def init(folder: Path, deployment: str, now: datetime | None = None) -> KeyRing:
     return ring
 
 
-def rotate(folder: Path, role: Role, now: datetime | None = None) -> KeyRing:
+def rotate(folder: Path, role: Role, now: datetime | None = None, lead: timedelta = timedelta(0)) -> KeyRing:
     """New keys for a role. The old signing key is destroyed, what it signed verifies for ever; old sealing keys stay.
 
-    Needs the root's private key. ConfigurationError where it is away.
+    A running service goes on with the old keys for `lead`, in which ring and keys must reach every host: what a key
+    signs after its end counts nowhere. For a stolen key, none. Needs the root's private key; ConfigurationError where
+    it is away.
     """
     now = now or datetime.now(UTC)
     ring = read_ring(folder)
@@ -90,7 +92,7 @@ def rotate(folder: Path, role: Role, now: datetime | None = None) -> KeyRing:
         )
     root = _signing_private(folder / "root" / "root.key")
     retired = tuple(
-        key.model_copy(update={"not_after": now}) if key.role == role and key.not_after is None else key
+        key.model_copy(update={"not_after": now + lead}) if key.role == role and key.not_after is None else key
         for key in ring.keys
     )
     fresh = [_new_signing_key(folder, role, now)]

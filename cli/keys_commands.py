@@ -1,6 +1,7 @@
 """`callgate keys`: the deployment's keys."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -50,14 +51,20 @@ def hand_out(
 
 
 @app.command()
-def rotate(service: Annotated[Role, typer.Argument(help="Whose keys.")], config: ConfigOption = DEFAULT_CONFIG) -> None:
+def rotate(
+    service: Annotated[Role, typer.Argument(help="Whose keys.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    lead: Annotated[int, typer.Option(min=0, help="Minutes until the old keys end; 0 for stolen ones.")] = 10,
+) -> None:
     """Give a service new keys. What the old ones signed goes on verifying; what was sealed to them goes on opening.
 
-    Needs root/root.key. Copy ring.json to every service and the folder to this one, then restart this service.
+    Needs root/root.key. Within the lead, copy ring.json to every service and the folder to this one (`keys hand-out`);
+    running services take both up by themselves. What the old key signs after its end counts nowhere.
     """
     settings = load(config)
-    ring = keys.rotate(settings.keys_folder, service)
-    output.say(f"ring {ring.serial}: new keys for {service}; restart it, the others follow the ring by themselves")
+    ring = keys.rotate(settings.keys_folder, service, lead=timedelta(minutes=lead))
+    output.say(f"ring {ring.serial}: new keys for {service}; the old ones end in {lead} minutes")
+    output.say("hand ring.json out to every service, and the new keys to this one, before that; no restart is needed")
 
 
 @app.command()
@@ -73,5 +80,5 @@ def show(
     issued = f"{ring.issued_at:%Y-%m-%d %H:%M} UTC"
     output.say(f"deployment {ring.deployment}, ring {ring.serial} of {issued}, signed by the root")
     for key in ring.keys:
-        until = f"retired {key.not_after:%Y-%m-%d %H:%M}" if key.not_after else "in force"
+        until = f"until {key.not_after:%Y-%m-%d %H:%M}" if key.not_after else "in force"
         output.say(f"  {key.id:26} {key.role:12} {key.use:5} since {key.not_before:%Y-%m-%d %H:%M}  {until}")

@@ -326,3 +326,17 @@ async def test_what_is_sealed_to_others_alone_is_rejected_by_a_reader_too(folder
     fresh = Sealer(Role.MASKING, held.ring, held.seal, store.session_keys.of(Role.MASKING), store.payloads)
     with pytest.raises(Rejected, match="not_a_reader"):
         await fresh.open(sealed, place, "raw")
+
+
+def test_with_a_lead_the_old_keys_end_later_and_the_new_ones_count_at_once(folder: Path) -> None:
+    old = keys.load(folder, Role.POLICY)
+    keys.rotate(folder, Role.POLICY, LATER, lead=timedelta(minutes=10))
+    fresh = keys.load(folder, Role.POLICY)
+    soon, after = LATER + timedelta(minutes=9), LATER + timedelta(minutes=11)
+    ring = fresh.ring
+    ring.verify(TYPE, BODY, old.signer.sign(TYPE, BODY), {Role.POLICY}).require_valid(soon, soon)
+    ring.verify(TYPE, BODY, fresh.signer.sign(TYPE, BODY), {Role.POLICY}).require_valid(soon, after)
+    with pytest.raises(BadSignature, match="key_not_valid"):
+        ring.verify(TYPE, BODY, old.signer.sign(TYPE, BODY), {Role.POLICY}).require_valid(after, after)
+    assert len({key_id for key_id, _ in ring.readers({Role.POLICY}, soon)}) == 2
+    assert len({key_id for key_id, _ in ring.readers({Role.POLICY}, after)}) == 1
