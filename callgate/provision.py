@@ -4,6 +4,7 @@ It looks at everything before it writes anything, never deletes, and is idempote
 `SAFE_STREAM` and `SAFE_CONSUMER`, and new partitions beside existing ones, can be made later, and only with `upgrade`.
 """
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -234,6 +235,11 @@ async def _info(nc: Client, subject: str, not_found: int) -> dict[str, Any] | No
     return config
 
 
+_NO_PEERS = 10005
+_PEERS_WITHIN = 15.0
+"""Seconds for the nodes of a cluster to find each other."""
+
+
 class _ApiRefused(ProvisionError):
     def __init__(self, subject: str, error: Mapping[str, Any]) -> None:
         super().__init__("broker_refused", f"{subject}: {error.get('description', '')} ({error.get('err_code', 0)})")
@@ -241,12 +247,19 @@ class _ApiRefused(ProvisionError):
 
 
 async def _request(nc: Client, subject: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
-    try:
-        payload = b"" if body is None else json.dumps(body).encode()
-        answer = await nc.request(f"$JS.API.{subject}", payload, timeout=_TIMEOUT)
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise BrokerAway(f"no answer to {subject}") from error
-    decoded: dict[str, Any] = json.loads(answer.data)
-    if "error" in decoded:
-        raise _ApiRefused(subject, decoded["error"])
-    return decoded
+    """One request to the API, repeated while a cluster that has just started does not know all its nodes yet."""
+    payload = b"" if body is None else json.dumps(body).encode()
+    delay, waited = 0.1, 0.0
+    while True:
+        try:
+            answer = await nc.request(f"$JS.API.{subject}", payload, timeout=_TIMEOUT)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise BrokerAway(f"no answer to {subject}") from error
+        decoded: dict[str, Any] = json.loads(answer.data)
+        if "error" not in decoded:
+            return decoded
+        refused = _ApiRefused(subject, decoded["error"])
+        if refused.err_code != _NO_PEERS or waited > _PEERS_WITHIN:
+            raise refused
+        await asyncio.sleep(delay)
+        waited, delay = waited + delay, min(delay * 2, 1.0)
