@@ -19,7 +19,7 @@ class Cluster:
         self._refusals = refusals
         self._code = code
 
-    async def request(self, subject: str, payload: bytes, timeout: float) -> Any:
+    async def request(self, subject: str, payload: bytes, timeout: float) -> Any:  # noqa: ASYNC109  # as nats-py has it
         self.asked += 1
         refused = {"error": {"err_code": self._code, "description": "no suitable peers for placement"}}
         return SimpleNamespace(data=json.dumps(refused if self.asked <= self._refusals else {"ok": True}).encode())
