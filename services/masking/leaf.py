@@ -1,52 +1,68 @@
-"""What a detector gets, and what it gives: a leaf's text with where it stands, and hits in it."""
+"""A text to inspect, and what is known about its place: the keys that lead to it, and the words next to a candidate."""
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from typing import Final
 
-CONTEXT = 30
-"""Code points before a candidate in which a word may tell what it is."""
+CONTEXT: Final = 30
+"""Code points next to a candidate in which a word may tell what it is."""
 
-
-_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+")
 _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*\]")
+_IDENTIFIER = re.compile(
+    r"(?:^|\b(?!national |tax |personal |patient |citizen |resident |voter )\w+ )"
+    r"(?:id|ids|uid|oid|gid|ref|reference|handle)$"
+    r"|\b(?:uuid|guid|sku|ean|upc|isbn|asin|hash|digest|checksum|sha|sha256|md5|crc|etag|cursor|revision|rev|commit|build"
+    r"|version|timestamp|time|ts|date|at|epoch|created|updated|modified|expires|millis|ms|ns|duration|elapsed|latency"
+    r"|nonce|seq|sequence|offset|index|position|count|counter|total|subtotal|sum|size|length|bytes|width|height|depth"
+    r"|amount|price|cost|quantity|qty|balance|rate|score|weight|lat|lng|lon|latitude|longitude|x|y|z|port|pid|status"
+    r"|trace|span|request|correlation|order|invoice|ticket|batch|lot|tracking|serial|model|part|product|item|sequence)"
+    r"(?: (?:id|no|nr|num|number|code|key|sum|value|ids))?$"
+)
+_TELLS_NOTHING: Final = frozenset(
+    {"", "text", "value", "content", "message", "input", "body", "data", "prompt", "query", "output", "result", "string"}
+)
 
 
-class Hit(NamedTuple):
-    """A half-open span of code points, and how sure we are (0 to 1): only what reaches a detector's bar is a hit."""
+@lru_cache(maxsize=4096)
+def words_of(keys: tuple[str, ...]) -> str:
+    """The words of keys, lower case, split on camelCase, snake_case and what is no letter: `customer ssn`. What is
+    masked in them says nothing: `[PHONE_NUMBER]` does not make the value below it a phone."""
+    return " ".join(word for key in keys for word in _WORD.findall(_PLACEHOLDER.sub(" ", key[:128]))).lower()
 
-    start: int
-    end: int
-    entity: str
-    score: float
+
+@lru_cache(maxsize=4096)
+def names_identifier(words: str) -> bool:
+    """Whether the key is one of machines' identifiers, times, counts or amounts: weak detectors keep off."""
+    return bool(_IDENTIFIER.search(words))
 
 
 class Leaf:
-    """A text to inspect, and the keys and indexes that lead to it; `spend` takes steps from the document's budget."""
+    """`text` as detectors read it (folded: ASCII digits and dashes, plain blanks, nothing invisible); `path` are the
+    keys and indexes that lead to it; `lone` says that the whole document is this one text; `spend` takes steps from
+    the document's budget."""
 
-    __slots__ = ("_key_words", "path", "spend", "text")
-
-    def __init__(self, text: str, path: tuple[str | int, ...], spend: Callable[[int], None]) -> None:
+    def __init__(
+        self, text: str, path: tuple[str | int, ...], spend: Callable[[int], None], *, lone: bool = False
+    ) -> None:
         self.text = text
         self.path = path
         self.spend = spend
-        self._key_words: str | None = None
+        self.lone = lone
 
-    @property
+    @cached_property
     def key_words(self) -> str:
-        """The words of the last three keys, lower case, split on camelCase and snake_case: `customer ssn`. What is
-        masked in them says nothing: `[PHONE]` does not make the value below it a phone."""
-        if self._key_words is None:
-            keys = [step for step in self.path if isinstance(step, str)][-3:]
-            self._key_words = " ".join(
-                word for key in keys for word in _WORD.findall(_PLACEHOLDER.sub(" ", key[:128]))
-            ).lower()
-        return self._key_words
+        """The words of the last three keys on the path."""
+        return words_of(tuple(step for step in self.path if isinstance(step, str))[-3:])
 
-    def words_before(self, start: int) -> str:
-        """The text up to CONTEXT code points before `start`, but not across something that is masked already:
-        so what the context says is the same before and after its neighbours were replaced."""
+    @cached_property
+    def identifier(self) -> bool:
+        return names_identifier(words_of(tuple(step for step in self.path if isinstance(step, str))[-1:]))
+
+    def before(self, start: int) -> str:
+        """The text up to CONTEXT code points before `start`, lower case, but not across something that is masked
+        already: so what the context says is the same before and after its neighbours were replaced."""
         floor = max(0, start - CONTEXT)
         close = self.text.rfind("]", floor, start)
         while close >= floor:
@@ -59,13 +75,24 @@ class Leaf:
             close = self.text.rfind("]", floor, close)
         return self.text[floor:start].lower()
 
+    def after(self, end: int) -> str:
+        """The text up to CONTEXT code points after `end`, lower case, as `before` does."""
+        ceiling = min(len(self.text), end + CONTEXT)
+        opening = self.text.find("[", end, ceiling)
+        while opening >= 0:
+            if self.text[opening + 1 : opening + 2] == "\0" or _PLACEHOLDER.match(self.text, opening):
+                ceiling = opening
+                break
+            opening = self.text.find("[", opening + 1, ceiling)
+        return self.text[end:ceiling].lower()
 
-Detector = Callable[[Leaf], Iterable[Hit]]
+    def near(self, start: int, end: int) -> str:
+        """What stands before and after, with a bar for the candidate itself."""
+        return f"{self.before(start)}|{self.after(end)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Detectors:
-    """What looks at a leaf: `plausible` is the cheap question whose False spares the rest."""
-
-    plausible: Callable[[str], bool]
-    find: tuple[Detector, ...]
+def lone_text(path: tuple[str | int, ...], members: int) -> bool:
+    """Whether a leaf at `path` is all there is: a document that is one text, or one member whose key tells nothing."""
+    if not path:
+        return True
+    return len(path) == 1 and members == 1 and isinstance(path[0], str) and words_of((path[0],)) in _TELLS_NOTHING
