@@ -9,12 +9,13 @@ Python's `re` skips to members of a leading class in a tight loop, but not past 
 """
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
 
 from services.masking import vendor_keys
 from services.masking.digits import SEVEN_DIGITS, find_numbers
-from services.masking.leaf import Detectors, Hit, Leaf
+from services.masking.leaf import Leaf
+from services.masking.recogniser import Hit
 
 EMAIL: Final = "EMAIL"
 IBAN: Final = "IBAN"
@@ -111,6 +112,14 @@ def plausible(text: str) -> bool:
     if len(text) < 15:
         return False
     return bool(_IBAN_START.search(text)) or vendor_keys.plausible(text)
+
+
+
+class Detectors(NamedTuple):
+    """What looks at a leaf: `plausible` is the cheap question whose False spares the rest."""
+
+    plausible: Callable[[str], bool]
+    find: tuple[Callable[[Leaf], Iterable[Hit]], ...]
 
 
 DETECTORS: Final = Detectors(plausible, (find_numbers, find_emails, find_ibans, find_api_keys))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Final
 
-from services.masking.leaf import CONTEXT, Hit, Leaf
+from services.masking.leaf import CONTEXT, Leaf
+from services.masking.recogniser import Hit
 
 CREDIT_CARD: Final = "CREDIT_CARD"
 US_SSN: Final = "US_SSN"
@@ -112,7 +113,7 @@ def _is_card(leaf: Leaf, start: int, digits: str, bare: bool) -> bool:
     if _issued(digits):
         return True
     leaf.spend(CONTEXT)
-    return bool(_CARD_WORDS.search(leaf.key_words) or _CARD_WORDS.search(leaf.words_before(start)))
+    return bool(_CARD_WORDS.search(leaf.key_words) or _CARD_WORDS.search(leaf.before(start)))
 
 
 # Never issued: area 000, 666 or 9xx, group 00, serial 0000 (SSA).
@@ -133,7 +134,7 @@ def _ssns(leaf: Leaf) -> Iterator[Hit]:
             yield Hit(*match.span(), US_SSN, 0.7 if match[1] in " \u00a0" else 0.85)
     for match in _BARE_SSN.finditer(leaf.text):
         leaf.spend(CONTEXT)
-        said = _SSN_WORDS.search(leaf.key_words) or _SSN_WORDS.search(leaf.words_before(match.start()))
+        said = _SSN_WORDS.search(leaf.key_words) or _SSN_WORDS.search(leaf.before(match.start()))
         if said and len(set(match[0])) > 1:
             yield Hit(*match.span(), US_SSN, 0.85)
 
@@ -168,7 +169,7 @@ def _phones(leaf: Leaf) -> Iterator[Hit]:
         leaf.spend(20 + CONTEXT)
         if by_key is None:
             by_key = bool(_PHONE_WORDS.search(leaf.key_words)) and not _IDENTIFIER_KEY.search(leaf.key_words)
-        if not _DATE.match(match[0]) and (by_key or _PHONE_WORDS.search(leaf.words_before(match.start()))):
+        if not _DATE.match(match[0]) and (by_key or _PHONE_WORDS.search(leaf.before(match.start()))):
             yield Hit(*match.span(), PHONE, 0.75)
 
 

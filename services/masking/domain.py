@@ -13,10 +13,11 @@ from typing import Any, Final
 from callgate.jsontext import RawNumber
 from contracts.events import Finding
 from contracts.model import JsonValue
-from services.masking.detectors import DETECTORS
+from services.masking.detectors import DETECTORS, Detectors
 from services.masking.hints import NEVER, NO_HINTS, Hints
-from services.masking.leaf import Detectors, Hit, Leaf
+from services.masking.leaf import Leaf
 from services.masking.places import Path, Places
+from services.masking.recogniser import Hit
 
 UNINSPECTABLE: Final = "[UNINSPECTABLE]"
 _SHORTEST_HIT = 6  # a@b.co

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from callgate.jsontext import RawNumber, dump, parse
 from services.masking.detectors import DETECTORS
 from services.masking.domain import UNINSPECTABLE, Limits, Masked, decimal_text, mask
-from services.masking.leaf import Detectors, Hit, Leaf
+from services.masking.detectors import Detectors
+from services.masking.leaf import Leaf
+from services.masking.recogniser import Hit
 
 SECRETS = [
     "4111 1111 1111 1111",
