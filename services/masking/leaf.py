@@ -38,6 +38,10 @@ def names_identifier(words: str) -> bool:
     return bool(_IDENTIFIER.search(words))
 
 
+class OutOfStepsError(Exception):
+    """The document took more steps than it may."""
+
+
 class Leaf:
     """`text` as detectors read it (folded: ASCII digits and dashes, plain blanks, nothing invisible); `path` are the
     keys and indexes that lead to it; `lone` says that the whole document is this one text; `spend` takes steps from

@@ -13,7 +13,7 @@ candidate moves it (`judged`), and only what reaches the bar of its place is a h
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -101,8 +101,9 @@ class Finder:
 
 @dataclass(frozen=True, slots=True)
 class Detectors:
-    """What looks at a document: see `services.masking.scanning`, which makes one machine of it."""
+    """What looks at a document; `services.masking.scanning` makes one machine of it."""
 
     recognisers: tuple[Recogniser, ...] = ()
     finders: tuple[Finder, ...] = ()
-    cache: dict[str, object] = field(default_factory=dict, repr=False, compare=False)
+    shortest: int = 3
+    """Code points below which no text needs to be looked at."""
