@@ -100,10 +100,14 @@ def _spare_the_collector() -> None:
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Cancels tasks until they end: before Python 3.12 `asyncio.wait_for`, which libraries use, may swallow one."""
     pending = set(tasks)
-    while pending:
+    for _ in range(int(DRAIN_SECONDS)):
+        if not pending:
+            return
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=1)
+    if pending:
+        logger.error("background tasks do not end; they are left", extra={"tasks": len(pending)})
 
 
 class _Server(uvicorn.Server):

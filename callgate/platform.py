@@ -34,6 +34,7 @@ from contracts.subjects import CONTROL, Partition
 logger = logging.getLogger("callgate.platform")
 
 CONNECT_TIMEOUT = 30.0
+CLOSE_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +133,13 @@ async def open_platform(settings: Settings, role: Role, shared: Verifier | None 
         )
     finally:
         with contextlib.suppress(NatsError, ConnectionError, TimeoutError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await broker.stop()
         # While it looks for a broker that is away a client refuses to drain, and goes on looking until it is closed.
         if client is not None and not client.is_closed:
             with contextlib.suppress(NatsError, OSError, TimeoutError):
-                await client.close()
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await client.close()
 
 
 async def _connected(broker: NatsBroker, url: str) -> Client:

@@ -23,23 +23,13 @@ from nats.aio.client import Client
 from callgate.broker_config import nats_config
 from callgate.errors import Fatal
 from callgate.rights import inbox_prefix
+from cli.children import ended, tied
 from cli.state_folder import StateFolder, StateFolderError, Version, parse_version
 from contracts.identity import Role
 
 READY_TIMEOUT = 60.0
 """Seconds to become ready: a server that was killed checks its streams first."""
 STOP_TIMEOUT = 20.0
-# Ties the child to this process where the system can (Linux: PR_SET_PDEATHSIG, which survives exec), then becomes
-# nats-server. A program of its own, since code between fork and exec may deadlock in a process with threads.
-_LAUNCH = """
-import os, sys
-if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, 9)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit("the owner is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class BrokerError(Fatal):
@@ -176,8 +166,7 @@ class EmbeddedBroker:
         self.died.clear()
         # A session of its own: Ctrl-C in the terminal is for this process, which then stops its services first.
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid())),
-            *(str(binary), *arguments, "--log_size_limit", str(16 * 1024 * 1024)),
+            *tied(str(binary), *arguments, "--log_size_limit", str(16 * 1024 * 1024)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -232,13 +221,7 @@ class EmbeddedBroker:
         if process is None or watcher is None:
             return
         self._stopping = True
-        if process.returncode is None:
-            process.terminate()
-            try:
-                async with asyncio.timeout(STOP_TIMEOUT):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
+        await ended(process, STOP_TIMEOUT)
         await watcher
         self._process = self._watcher = None
 

@@ -204,6 +204,7 @@ def server(token: str, ledger: Ledger) -> uvicorn.Server:
         log_level="warning",
         date_header=False,
         server_header=False,
+        timeout_graceful_shutdown=5,  # without it uvicorn waits for every open connection, for ever
     )
     return uvicorn.Server(config)
 

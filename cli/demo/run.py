@@ -22,6 +22,7 @@ from cli.demo.stage import PATIENCE, Cast, cast, demo_settings
 from cli.demo.steps import Secrets
 from cli.demo.telling import Story
 from cli.output import styled
+from cli.running import STOP_SECONDS, end_within
 from examples.demo_agent import ProblemAnswer
 
 STEPS = (
@@ -43,13 +44,22 @@ async def run_demo(config: Path, state: Path | None) -> int:
             state = Path(folders.enter_context(tempfile.TemporaryDirectory(prefix="callgate-demo-")))
         settings = demo_settings(loaded, state.absolute())
         playing = asyncio.create_task(_play(settings))
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            playing.cancel()
+            end_within(STOP_SECONDS)
+
+        # SIGINT too: a shell starts what runs in its background with SIGINT ignored, and Python would keep that.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
         try:
             return await playing
         except asyncio.CancelledError:
             return 130
         finally:
-            asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
 
 async def _play(settings: Settings) -> int:

@@ -31,7 +31,13 @@ def dev_issuer_server(issuer: DevIssuer, host: str, port: int) -> uvicorn.Server
     if not is_loopback(host):
         raise ValueError(f"the development issuer gives out identities freely; bind it to 127.0.0.1, not to {host}")
     config = uvicorn.Config(
-        dev_issuer_app(issuer), host=host, port=port, access_log=False, log_level="warning", server_header=False
+        dev_issuer_app(issuer),
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=5,  # without it uvicorn waits for every open connection, for ever
     )
     return uvicorn.Server(config)
 
