@@ -58,8 +58,9 @@ types: $(READY) ## mypy, strict
 imports: $(READY) ## who may import whom
 	@$(BIN)/lint-imports
 
+# A worker that dies ends the run: started again, it would run into what killed it again.
 pytest: $(READY) ## all tests; ARGS="tests/unit -x" narrows
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0 $(ARGS)
 
 bench: $(READY) ## measure the whole path, and write docs/performance.md
 	@$(BIN)/python -m bench

@@ -15,12 +15,15 @@ import yaml
 from callgate import keys
 from callgate.host import bind, serve_http
 from callgate.settings import Settings, load
+from cli.children import ended, start_python, tied
 from cli.composition import AUDIENCE, SERVICES
 from cli.dev_issuer import DevIssuer, dev_issuer_app
 from cli.embedded import EmbeddedBroker
 from cli.provisioning import provision_deployment
 from contracts.identity import Role
 
+READY_SECONDS, STOP_SECONDS = 90, 40
+"""On a slow machine: for one process of twelve that start at once, and for more than a service itself allows a stop."""
 _TOKEN = "fleet-upstream-token-0123456789"
 _POLICIES = """
 @id("agents-pay") permit(principal in Group::"support-bots", action == Action::"shop.pay", resource);
@@ -54,40 +57,48 @@ class Fleet:
         listen = self.urls.get(key, f"http://127.0.0.1:{free_port()}").removeprefix("http://")
         log = (self.folder / f"{role}-{replica}.log").open("ab")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli.main", "serve", role, "--listen", listen, "-c", str(self.config)),
+            *tied(sys.executable, "-m", "cli.main", "serve", role, "--listen", listen, "-c", str(self.config)),
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
             env={**os.environ, "FLEET_UPSTREAM": _TOKEN},
             start_new_session=True,
         )
         log.close()
-        assert process.stdout is not None
-        line = (await process.stdout.readline()).decode()
-        assert "ready" in line, f"{role} did not start: {(self.folder / f'{role}-{replica}.log').read_text()[-2000:]}"
-        self.urls[key] = f"http://{listen}"
         self._processes[key] = process
+        assert process.stdout is not None
+        line = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_SECONDS):
+                line = await process.stdout.readline()
+        assert b"ready" in line, (
+            f"{role} is not ready after {READY_SECONDS} s, or ended (exit code {process.returncode}): {self._tail(key)}"
+        )
+        self.urls[key] = f"http://{listen}"
 
     async def kill(self, role: Role, replica: int = 0) -> None:
         """kill -9."""
         process = self._processes.pop((role, replica))
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
+        process.kill()
+        async with asyncio.timeout(READY_SECONDS):
+            await process.wait()
 
     async def kill_broker(self) -> None:
         assert self.broker.pid is not None
         os.kill(self.broker.pid, signal.SIGKILL)
-        await self.broker.watch()
+        async with asyncio.timeout(READY_SECONDS):
+            await self.broker.watch()
 
     async def stop(self) -> None:
-        for process in self._processes.values():
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-        for process in self._processes.values():
-            try:
-                await asyncio.wait_for(process.wait(), 20)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        """SIGTERM to all. AssertionError with the end of its log for one that had to be killed."""
+        stubborn = []
+        codes = await asyncio.gather(*(ended(process, STOP_SECONDS) for process in self._processes.values()))
+        for key, code in zip(self._processes, codes, strict=True):
+            if code == -signal.SIGKILL:
+                stubborn.append(f"{key[0]}-{key[1]} did not end within {STOP_SECONDS} s: {self._tail(key)}")
+        assert not stubborn, stubborn
+
+    def _tail(self, key: tuple[Role, int]) -> str:
+        return (self.folder / f"{key[0]}-{key[1]}.log").read_text()[-2000:]
 
     def logs(self) -> str:
         """What every service wrote to standard error."""
@@ -120,20 +131,10 @@ async def fleet(folder: Path, *, replicas: int = 1, broker: dict[str, Any] | Non
 
 
 async def _upstream(stack: contextlib.AsyncExitStack, folder: Path) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "examples.upstream", "--port", "0", "--journal", str(folder / "journal")),
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "UPSTREAM_TOKEN": _TOKEN},
-        start_new_session=True,
-    )
-
-    async def end() -> None:
-        process.terminate()
-        await process.wait()
-
-    stack.push_async_callback(end)
-    assert process.stdout is not None
-    return (await process.stdout.readline()).decode().split()[-1]
+    arguments = ("-m", "examples.upstream", "--port", "0", "--journal", str(folder / "journal"))
+    child = await start_python(stack, *arguments, env={"UPSTREAM_TOKEN": _TOKEN})
+    assert child is not None, "the upstream did not start"
+    return child.url
 
 
 def free_port() -> int:

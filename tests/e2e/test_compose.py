@@ -23,7 +23,7 @@ RUNNING = (*SERVICES, "nats", "issuer", "upstream")
 IMAGE = "callgate-e2e:test"
 HEALTHY_WITHIN = 120.0
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1200)]  # the first builds the images and the stack
 
 
 class Stack:

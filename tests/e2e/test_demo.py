@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLGATE_")}
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "TMPDIR": str(folder)}
     return subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "demo", *words],
+        # As a shell's background job: SIGINT is ignored from the start on, unless the program says otherwise.
+        ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "cli.main", "demo", *words],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -44,7 +46,7 @@ def ended() -> Iterator[list[subprocess.Popen[str]]]:
     for process in started:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.communicate(timeout=TIMEOUT)
 
 
 def test_tells_the_whole_story_and_leaves_nothing(tmp_path: Path, ended: list[subprocess.Popen[str]]) -> None:
@@ -94,9 +96,12 @@ def test_ends_cleanly_when_interrupted(
     process = start(tmp_path)
     ended.append(process)
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("1. "):
-            break
+    late = threading.Timer(TIMEOUT, process.kill)
+    late.start()
+    try:
+        assert any(line.startswith("1. ") for line in process.stdout), f"no first step within {TIMEOUT} s"
+    finally:
+        late.cancel()
     process.send_signal(number)
     process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130

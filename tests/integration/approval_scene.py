@@ -130,9 +130,10 @@ class Scene:
 
     async def until(self, ref: CallRef, *names: str) -> Recorded:
         """The first event of these names on the call."""
-        async for recorded in self.ingress.log.follow(ref.partition):
-            if isinstance(recorded, Recorded) and recorded.ref == ref and recorded.name in names:
-                return recorded
+        async with asyncio.timeout(30):
+            async for recorded in self.ingress.log.follow(ref.partition):
+                if isinstance(recorded, Recorded) and recorded.ref == ref and recorded.name in names:
+                    return recorded
         raise AssertionError("following a log does not end")
 
     async def chain(self, ref: CallRef) -> list[EventData]:

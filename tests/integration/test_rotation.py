@@ -48,13 +48,14 @@ async def test_keys_are_rotated_while_calls_flow(tmp_path: Path, monkeypatch: py
                 await ended.put(await scene.call("shop.pay", amount=1, **PAY))
             await ended.put(await scene.call("shop.pay", amount=1, **PAY))
 
-        agents = [asyncio.create_task(agent()) for _ in range(AGENTS)]
         documents: list[Any] = []
-        for role in ROTATED:
-            documents += [await ended.get() for _ in range(2 * AGENTS)]
-            keys.rotate(tmp_path / "keys", role)
-        until.append(datetime.now(UTC) + skew * 1.5)
-        await asyncio.gather(*agents)
+        async with asyncio.TaskGroup() as agents:  # one that fails ends the test, which else would wait for its calls
+            for _ in range(AGENTS):
+                agents.create_task(agent())
+            for role in ROTATED:
+                documents += [await ended.get() for _ in range(2 * AGENTS)]
+                keys.rotate(tmp_path / "keys", role)
+            until.append(datetime.now(UTC) + skew * 1.5)
         while not ended.empty():
             documents.append(ended.get_nowait())
         signed: list[set[str]] = [await check(scene, document) for document in documents]
