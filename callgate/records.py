@@ -19,6 +19,7 @@ from callgate.log import reading
 from callgate.log.jetstream import WRONG_LAST_SEQUENCE
 from callgate.log.messages import CE_TYPE, Message
 from callgate.signing import SIGNATURE_HEADER, Signer, digest_of
+from contracts.events import DataClass
 from contracts.identity import Role
 from contracts.records import (
     RECORD_BY_TYPE,
@@ -94,16 +95,21 @@ class Records:
         message = await look(self._client, stream, subject)
         return None if message is None else self.verify(message)
 
-    async def first(self, stream: str, subject: str) -> Standing | None:
-        """The first record on a subject that verifies, from the nearest replica that has one, or None.
+    async def first(
+        self, stream: str, subject: str, wanted: Callable[[Standing], bool] = lambda _: True
+    ) -> Standing | None:
+        """The first wanted record on a subject that verifies, from the nearest replica that has one, or None.
 
-        What verifies first can neither be replaced nor hidden by whoever may write to the subject later.
+        What verifies first can neither be replaced nor hidden by whoever may write to the subject later. A replica
+        that lags lacks the last messages, never the first.
         """
         for look in (reading.direct_first, reading.leader_next):
             start = 1
             while (message := await look(self._client, stream, subject, start)) is not None:
                 with contextlib.suppress(BadSignature):
-                    return self.verify(message)
+                    standing = self.verify(message)
+                    if wanted(standing):
+                        return standing
                 start = message.sequence + 1
         return None
 
@@ -149,6 +155,14 @@ class JetStreamSessionKeys:
         if standing is None or not isinstance(standing.data, SessionKey):
             raise Rejected("key_missing", "the session's keys were erased")
         return standing.data, standing.role
+
+    async def first(self, session_id: str, role: Role, data_class: DataClass) -> SessionKey | None:
+        def wanted(standing: Standing) -> bool:
+            data = standing.data
+            return isinstance(data, SessionKey) and (standing.role, data.data_class) == (role, data_class)
+
+        standing = await self._records.first(SESSION_KEYS, session_key_subject(session_id, "*"), wanted)
+        return standing.data if standing is not None and isinstance(standing.data, SessionKey) else None
 
 
 class JetStreamPayloads:

@@ -19,7 +19,9 @@ from typing import Protocol, TypeVar
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from callgate.errors import Rejected, Retryable
 from callgate.ids import token
@@ -49,6 +51,7 @@ INLINE_LIMIT = 256 * 1024
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _KEY_BITS = 256
 _KEYS_KEPT = 4096
+_SECRET_BYTES = 64
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -67,11 +70,13 @@ class SessionKeys(Protocol):
     """Where wrapped data keys live.
 
     `publish` returns when the key is on disk: what it seals must not be on the log before it. `fetch` returns the
-    verified record, or raises Rejected(`key_missing`) once the session was erased; BrokerAway from both.
+    verified record, or raises Rejected(`key_missing`) once the session was erased. `first` returns the first of that
+    class that the role published in the session and that still stands, the same for whoever asks. BrokerAway from all.
     """
 
     async def publish(self, key: SessionKey) -> None: ...
     async def fetch(self, session_id: str, key_id: str) -> tuple[SessionKey, Role]: ...
+    async def first(self, session_id: str, role: Role, data_class: DataClass) -> SessionKey | None: ...
 
 
 class Payloads(Protocol):
@@ -105,6 +110,7 @@ class Sealer:
         self._payloads = payloads
         self._own: OrderedDict[tuple[str, DataClass], tuple[str, AESGCM]] = OrderedDict()
         self._opened: OrderedDict[tuple[str, str, DataClass], AESGCM] = OrderedDict()
+        self._secrets: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
     async def seal(self, plaintext: bytes, place: Place, data_class: DataClass, now: datetime) -> Sealed:
         """The payload, readable by `READERS[role, class]`. BrokerAway where a new data key cannot be stored."""
@@ -137,6 +143,34 @@ class Sealer:
             return cipher.decrypt(nonce, ciphertext, self._associated(place, sealed.key_id))
         except (InvalidTag, binascii.Error, ValueError):
             raise Rejected("seal_broken", "the payload does not open in this place") from None
+
+    async def session_secret(self, session_id: str, purpose: str, now: datetime, *, remembered: bool = True) -> bytes:
+        """64 bytes for one purpose in one session, the same in every replica of this role and after a restart.
+
+        Derived from the role's first raw data key of the session, made where there is none yet, and gone with it:
+        Rejected(`key_missing`) once that was erased. A process that remembers a secret does not notice; with
+        `remembered=False` it looks. BrokerAway where it cannot.
+        """
+        known = self._secrets.get((session_id, purpose))
+        if known is not None and remembered:
+            self._secrets.move_to_end((session_id, purpose))
+            return known
+        self._secrets.pop((session_id, purpose), None)
+        record = await self._session_keys.first(session_id, self._role, "raw")
+        if record is None:
+            await self._data_key(session_id, "raw", now)
+            # Another replica may have made one at the same time: whose came first is for the stream to say.
+            record = await self._session_keys.first(session_id, self._role, "raw")
+        if record is None:
+            raise Rejected("key_missing", "the session's keys were erased")
+        if (record.session_id, record.data_class) != (session_id, "raw"):
+            raise Rejected("key_misplaced", "the data key belongs elsewhere")
+        info = "\0".join(("callgate session secret", self._ring.deployment, session_id, record.key_id, purpose))
+        secret = HKDF(SHA256(), _SECRET_BYTES, salt=None, info=info.encode()).derive(
+            self._unwrapped(record, self._role)
+        )
+        _remember(self._secrets, (session_id, purpose), secret)
+        return secret
 
     async def _ciphertext(self, sealed: Sealed, session_id: str) -> bytes:
         if sealed.ciphertext is not None:
@@ -185,15 +219,19 @@ class Sealer:
         record, sealer = await self._session_keys.fetch(session_id, key_id)
         if (record.session_id, record.key_id, record.data_class) != (session_id, key_id, data_class):
             raise Rejected("key_misplaced", "the data key belongs elsewhere")
-        readers = READERS.get((sealer, data_class))
+        cipher = AESGCM(self._unwrapped(record, sealer))
+        _remember(self._opened, (session_id, key_id, data_class), cipher)
+        return cipher
+
+    def _unwrapped(self, record: SessionKey, sealer: Role) -> bytes:
+        """The data key of a record that stands where it belongs."""
+        readers = READERS.get((sealer, record.data_class))
         if readers is None:
-            raise Rejected("may_not_seal", f"{sealer} seals nothing of class {data_class}")
+            raise Rejected("may_not_seal", f"{sealer} seals nothing of class {record.data_class}")
         if self._role not in readers:  # even where the sealer wrapped the key to us
             raise Rejected("not_a_reader", f"{self._role} may not read this payload")
         wrap, private = self._ours(record.wraps)
-        cipher = AESGCM(_unwrap(wrap, private, self._wrap_info(session_id, key_id, data_class, sealer)))
-        _remember(self._opened, (session_id, key_id, data_class), cipher)
-        return cipher
+        return _unwrap(wrap, private, self._wrap_info(record.session_id, record.key_id, record.data_class, sealer))
 
     def _ours(self, wraps: tuple[WrappedKey, ...]) -> tuple[WrappedKey, X25519PrivateKey]:
         """The wrap that one of our keys opens. Who sealed may have had the newer ring, and we not yet our new keys."""

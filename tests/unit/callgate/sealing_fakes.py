@@ -11,6 +11,7 @@ from callgate.errors import Rejected
 from callgate.keyring import KeyRing, Ring, RingKey
 from callgate.sealing import Sealer
 from callgate.signing import Signer
+from contracts.events import DataClass
 from contracts.identity import Role
 from contracts.records import SessionKey
 
@@ -40,6 +41,11 @@ class _KeysOfRole:
         if found is None:
             raise Rejected("key_missing", "erased")
         return found
+
+    async def first(self, session_id: str, role: Role, data_class: DataClass) -> SessionKey | None:
+        stored = self.store.stored.items()
+        of_session = (key for (session, _), (key, publisher) in stored if (session, publisher) == (session_id, role))
+        return next((key for key in of_session if key.data_class == data_class), None)
 
 
 @dataclass

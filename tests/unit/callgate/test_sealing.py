@@ -213,6 +213,9 @@ async def test_concurrent_first_seals_all_open(keys: Keys) -> None:
         async def fetch(self, session_id: str, key_id: str) -> tuple[SessionKey, Role]:
             return await self.store.fetch(session_id, key_id)
 
+        async def first(self, session_id: str, role: Role, data_class: DataClass) -> SessionKey | None:
+            return await self.store.first(session_id, role, data_class)
+
     ingress = Sealer(Role.INGRESS, keys.ring(), {}, Slow(), keys.payloads)
     sealed = await asyncio.gather(*(ingress.seal(b"%d" % n, PLACE, "raw", NOW) for n in range(5)))
     masking = keys.sealer(Role.MASKING)
@@ -226,6 +229,9 @@ async def test_nothing_is_sealed_before_its_key_is_stored(keys: Keys) -> None:
 
         async def fetch(self, session_id: str, key_id: str) -> tuple[SessionKey, Role]:
             raise Rejected("broker_away")
+
+        async def first(self, session_id: str, role: Role, data_class: DataClass) -> SessionKey | None:
+            return None
 
     ingress = Sealer(Role.INGRESS, keys.ring(), {}, Away(), keys.payloads)
     for _ in range(2):  # the failed key is not kept either
@@ -296,3 +302,44 @@ async def test_what_was_sealed_to_an_old_key_opens_after_a_rotation(keys: Keys) 
     )
     with pytest.raises(Retryable, match="sealing_key_away"):
         await only_new.open(sealed, PLACE, "raw")
+
+
+# Secrets of a session
+
+
+async def test_a_sessions_secret_is_the_same_for_every_replica_and_after_a_restart(keys: Keys) -> None:
+    first, second = keys.sealer(Role.MASKING), keys.sealer(Role.MASKING)
+    secret = await first.session_secret(SESSION, "tokens", NOW)
+    assert len(secret) == 64
+    await second.seal(SECRET, PLACE, "raw", NOW)  # a later key of the session changes nothing
+    assert await second.session_secret(SESSION, "tokens", NOW) == secret
+    assert await first.session_secret(SESSION, "tokens", NOW, remembered=False) == secret
+
+
+async def test_every_session_and_purpose_has_a_secret_of_its_own(keys: Keys) -> None:
+    masking, elsewhere = keys.sealer(Role.MASKING), replace(keys, deployment="elsewhere").sealer(Role.MASKING)
+    made = {
+        await masking.session_secret(session, purpose, NOW)
+        for session in (SESSION, OTHER_SESSION)
+        for purpose in ("tokens", "hashes")
+    }
+    assert len(made) == 4
+    with pytest.raises(Rejected, match="key_broken"):
+        await elsewhere.session_secret(SESSION, "tokens", NOW)
+
+
+async def test_an_erased_sessions_secret_is_gone(keys: Keys) -> None:
+    masking = keys.sealer(Role.MASKING)
+    secret = await masking.session_secret(SESSION, "tokens", NOW)
+    keys.session_keys.stored.clear()
+    with pytest.raises(Rejected, match="key_missing"):
+        await masking.session_secret(SESSION, "tokens", NOW, remembered=False)
+    with pytest.raises(Rejected, match="key_missing"):  # and it is not remembered any more
+        await masking.session_secret(SESSION, "tokens", NOW)
+    assert await keys.sealer(Role.MASKING).session_secret(SESSION, "tokens", NOW) != secret
+
+
+@pytest.mark.parametrize("role", [Role.INGRESS, Role.EXECUTOR, Role.APPROVAL])
+async def test_who_cannot_read_what_it_seals_has_no_secret(keys: Keys, role: Role) -> None:
+    with pytest.raises(Rejected, match="not_a_reader"):
+        await keys.sealer(role).session_secret(SESSION, "tokens", NOW)
