@@ -3,6 +3,9 @@
 At a property it names an entity (the whole leaf is masked as that) or `never` (the leaf is not inspected). An
 annotation of an object or array holds for all that is below, until a deeper one says otherwise. Where several
 schemas apply to one place (allOf, anyOf, oneOf, a `$ref` with siblings), an entity outweighs `never`.
+
+`x-callgate-accepts`, a list of entities, says of which entities a reversible token (`tokens`) is resolved there; an
+entity that masks a place is accepted in it without saying so. It holds for what is below like the other.
 """
 
 import re
@@ -12,6 +15,7 @@ from typing import Any, Self
 
 NEVER = "never"
 ANNOTATION = "x-callgate-mask"
+ACCEPTS = "x-callgate-accepts"
 
 _ENTITY = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _IN_PLACE = ("allOf", "anyOf", "oneOf")
@@ -23,6 +27,7 @@ class _Node:
     """One schema with all that applies to the same value through references and combinations."""
 
     mask: str | None = None
+    accepts: frozenset[str] = frozenset()
     properties: dict[str, "_Node"] = field(default_factory=dict)
     patterns: list[tuple[re.Pattern[str], "_Node"]] = field(default_factory=list)
     other_properties: "_Node | None" = None
@@ -37,17 +42,21 @@ class Hints:
 
     mask: str | None = None
     """An entity's name, `never`, or None where nothing is said."""
+    accepts: frozenset[str] = frozenset()
+    """The entities whose tokens are resolved here."""
     _nodes: tuple[_Node, ...] = ()
     _annotated: bool = True
     """Whether there is an annotation anywhere."""
 
     @classmethod
-    def _of(cls, nodes: list[_Node], inherited: str | None) -> Self:
+    def _of(cls, nodes: list[_Node], mask: str | None, accepts: frozenset[str]) -> Self:
+        """What the nodes say of one value; where they say nothing, what was said above it."""
         applying = list(_closure(nodes))
         said = sorted({node.mask for node in applying if node.mask is not None} - {NEVER})
+        accepted = frozenset(said).union(*(node.accepts for node in applying))
         if not said and any(node.mask == NEVER for node in applying):
             said = [NEVER]
-        return cls(said[0] if said else inherited, tuple(applying))
+        return cls(said[0] if said else mask, accepted if said or accepted else accepts, tuple(applying))
 
     @property
     def of_values(self) -> "Hints":
@@ -68,7 +77,7 @@ class Hints:
             if not matching and node.other_properties is not None:
                 matching = [node.other_properties]
             found += matching
-        return Hints._of(found, self.mask)
+        return Hints._of(found, self.mask, self.accepts)
 
     def item(self, index: int) -> "Hints":
         if not self._nodes:
@@ -79,7 +88,7 @@ class Hints:
                 found.append(node.first_items[index])
             elif node.items is not None:
                 found.append(node.items)
-        return Hints._of(found, self.mask)
+        return Hints._of(found, self.mask, self.accepts)
 
 
 NO_HINTS = Hints()
@@ -88,12 +97,13 @@ NO_HINTS = Hints()
 def hints_of(schema: Mapping[str, Any]) -> Hints:
     """The hints in a JSON Schema (2020-12; references within the document only, cycles allowed).
 
-    Raises ValueError, which names the place, for an annotation that is neither an entity's name (capitals, digits,
-    underscores) nor `never`, and for a reference that leads nowhere: a hint that is not understood is not ignored.
+    Raises ValueError, which names the place, for a mask that is neither an entity's name (capitals, digits,
+    underscores) nor `never`, for what accepts and is no list of such names, and for a reference that leads nowhere: a
+    hint that is not understood is not ignored.
     """
     builder = _Builder(schema)
     root = builder.node(schema, "#")
-    return replace(Hints._of([root], None), _annotated=builder.annotated)
+    return replace(Hints._of([root], None, frozenset()), _annotated=builder.annotated)
 
 
 def _closure(nodes: list[_Node]) -> Iterator[_Node]:
@@ -118,7 +128,7 @@ class _Builder:
             return _Node()
         if id(schema) in self.nodes:
             return self.nodes[id(schema)]
-        node = self.nodes[id(schema)] = _Node(mask=self._annotation(schema, at))
+        node = self.nodes[id(schema)] = _Node(mask=self._annotation(schema, at), accepts=_accepts(schema, at))
         for key in (*_IN_PLACE, *_CONDITIONAL):
             branches = schema.get(key, [])
             for index, branch in enumerate(branches if key in _IN_PLACE else [branches]):
@@ -159,6 +169,19 @@ class _Builder:
         if not reference.startswith("#") or (reference != "#" and not reference.startswith("#/")):
             raise ValueError(f"{at}: only references within the schema (#/…) are followed")
         return target
+
+
+def _accepts(schema: Mapping[str, Any], at: str) -> frozenset[str]:
+    said = schema.get(ACCEPTS)
+    if said is None:
+        return frozenset()
+    if (
+        not isinstance(said, list)
+        or not said
+        or not all(isinstance(one, str) and _ENTITY.fullmatch(one) for one in said)
+    ):
+        raise ValueError(f'{at}: {ACCEPTS} must be a list of entities such as ["CREDIT_CARD"]')
+    return frozenset(said)
 
 
 def _compiled(pattern: str, at: str) -> re.Pattern[str]:

@@ -105,3 +105,37 @@ def test_a_key_that_is_only_let_through_is_not_declared(schema: dict[str, Any]) 
 def test_what_is_not_understood_is_not_ignored(schema: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="#"):
         hints_of(schema)
+
+
+# What a place accepts tokens of
+
+ACCEPTS = "x-callgate-accepts"
+
+
+def test_a_place_accepts_what_masks_it_and_what_it_lists() -> None:
+    hints = hints_of({"properties": {"a": {MARK: "CREDIT_CARD", ACCEPTS: ["IBAN_CODE"]}, "b": {"type": "string"}}})
+    assert hints.property("a").accepts == {"CREDIT_CARD", "IBAN_CODE"}
+    assert hints.property("b").accepts == hints.property("c").accepts == hints.accepts == frozenset()
+
+
+def test_what_is_accepted_holds_below_until_a_deeper_word() -> None:
+    schema = {
+        ACCEPTS: ["CREDIT_CARD"],
+        "properties": {"a": {"items": {}}, "b": {ACCEPTS: ["US_SSN"]}, "c": {MARK: "PERSON"}, "d": {MARK: "never"}},
+    }
+    hints = hints_of(schema)
+    assert hints.property("a").item(0).accepts == {"CREDIT_CARD"}
+    assert hints.property("b").accepts == {"US_SSN"}
+    assert hints.property("c").accepts == {"PERSON"}
+    assert hints.property("d").accepts == frozenset()
+
+
+def test_schemas_of_one_place_accept_together() -> None:
+    one, other = {ACCEPTS: ["CREDIT_CARD"]}, {ACCEPTS: ["IBAN_CODE"], MARK: "never"}
+    assert hints_of({"anyOf": [one, other]}).accepts == {"CREDIT_CARD", "IBAN_CODE"}
+
+
+@pytest.mark.parametrize("said", ["CREDIT_CARD", [], ["card"], [1], {}, True, ["CREDIT_CARD", "never"]])
+def test_what_accepts_must_be_a_list_of_entities(said: Any) -> None:
+    with pytest.raises(ValueError, match=r"#/properties/a: x-callgate-accepts must be a list of entities"):
+        hints_of({"properties": {"a": {ACCEPTS: said}}})
