@@ -16,6 +16,8 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "no_policy": "No policies are in force, so everything is denied; tell the operator.",
         "unknown_function": "There is no such function; GET /v1/functions lists them.",
         "uninspectable": "Part of the arguments could not be inspected: too deep, too large or too many findings.",
+        "token_invalid": "A token (`tok_…`) is none of this session's, or was changed; give it back as you got it.",
+        "token_not_allowed": "A token (`tok_…`) stands for something that this parameter does not accept.",
         "input_invalid": f"The arguments break the function's schema. {_SCHEMA}",
         "policy_error": "A policy failed to evaluate, so the call is denied; tell the operator.",
         "principal_invalid": "The caller's identity cannot be expressed in a policy; tell the operator.",

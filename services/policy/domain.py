@@ -75,6 +75,8 @@ class CallFacts:
     """False where masking could not inspect all of it."""
     session: SessionFacts
     now: datetime
+    refusal: str = "uninspectable"
+    """The code of the denial where it is not inspectable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _evaluate(rules: Rules, facts: CallFacts, approved: tuple[bool, ...]) -> tup
     if judged is None or judged.function != facts.function:
         raise _Denial("unknown_function")
     if not facts.inspectable:
-        raise _Denial("uninspectable")
+        raise _Denial(facts.refusal)
     _check_input(judged, facts.arguments)
     requests = [_request(judged, facts, context) for context in _contexts(judged, facts, approved)]
     try:

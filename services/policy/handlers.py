@@ -31,6 +31,9 @@ logger = logging.getLogger("services.policy")
 _UNKNOWN_FUNCTION = "0" * 64
 """Stands for the digest of a function that nobody declared."""
 
+_TOKENS_REFUSED = frozenset({"token_invalid", "token_not_allowed"})
+"""What masking says of tokens that it did not resolve: the agent's own mistakes, so it is told which."""
+
 
 class Policy:
     """Judges calls by the rules of the moment."""
@@ -81,6 +84,7 @@ class Policy:
             inspectable=inspectable,
             session=await self._sessions.before(recorded.ref) if wanted else SessionFacts(),
             now=self._clock(),
+            refusal=next((code for code in masked.uninspectable if code in _TOKENS_REFUSED), "uninspectable"),
         )
 
     async def _open(self, recorded: Recorded, masked: ArgumentsMasked) -> tuple[JsonValue, JsonValue, bool]:

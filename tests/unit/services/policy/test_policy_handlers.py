@@ -193,6 +193,13 @@ async def test_what_masking_could_not_inspect_is_denied(scene: Scene) -> None:
     assert data.code == "uninspectable"
 
 
+@pytest.mark.parametrize("code", ["token_invalid", "token_not_allowed"])
+async def test_a_token_that_was_not_resolved_is_denied_by_its_own_name(scene: Scene, code: str) -> None:
+    data = await scene.judged(scene.calls().masked(uninspectable=("too_deep", code)))
+    assert isinstance(data, Denied)
+    assert data.code == code
+
+
 async def test_arguments_that_masking_withheld_are_denied(scene: Scene) -> None:
     requested = scene.calls().requested()
     withheld = ArgumentsMasked(
