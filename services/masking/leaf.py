@@ -8,7 +8,10 @@ from typing import Final
 CONTEXT: Final = 30
 """Code points next to a candidate in which a word may tell what it is."""
 
-_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+")
+_UPPER: Final = "A-ZÀ-ÖØ-Þ"
+_LOWER: Final = "a-zß-öø-ÿĀ-ž"
+"""Latin Extended-A counts as lower case: it begins few words, and ends none of the capitals' runs that matter."""
+_WORD = re.compile(rf"[{_UPPER}]+(?=[{_UPPER}][{_LOWER}])|[{_UPPER}]?[{_LOWER}]+|[{_UPPER}]+|[^\W\d_]+")
 _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*\]")
 _IDENTIFIER = re.compile(
     r"(?:^|\b(?!national |tax |personal |patient |citizen |resident |voter )\w+ )"

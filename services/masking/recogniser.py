@@ -45,7 +45,8 @@ class Recogniser:
     """One way in which an entity is written.
 
     Either `pattern` (RE2 syntax, ASCII, linear by construction; group 1 is the entity where there is a group, the
-    whole match otherwise; it must never match NUL) or `digits`: how many digits a run of nothing but digits has,
+    whole match otherwise; texts are scanned joined, so it must not match NUL, and `^`, `$` or a class that something behind
+    it must be in say nothing of a text's ends: use `\\b`) or `digits`: how many digits a run of nothing but digits has,
     between two characters that are neither letters, digits nor underscores, and is no part of a decimal fraction.
     """
 

@@ -69,7 +69,8 @@ class Scanner:
             for length in recogniser.digits:
                 self._by_length[length] = (*self._by_length.get(length, ()), recogniser)
             if recogniser.words:
-                self._words.Add("|".join(re2.escape(word).replace(r"\ ", "[ _-]?") for word in recogniser.words))
+                words = "|".join(re2.escape(word).replace(r"\ ", "[ _-]?") for word in recogniser.words)
+                self._words.Add(rf"(?:^|[^0-9A-Za-z_])(?:{words})(?:[^0-9A-Za-z_]|$)")
                 self._spoken.append(recogniser)
         self._strong_by_length = {
             length: strong

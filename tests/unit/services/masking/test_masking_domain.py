@@ -10,16 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callgate.jsontext import RawNumber, dump, parse
-from services.masking.detectors import DETECTORS
-from services.masking.domain import UNINSPECTABLE, Limits, Masked, decimal_text, mask
-from services.masking.detectors import Detectors
+from services.masking.catalogue import BUILT_IN
+from services.masking.document import decimal_text
+from services.masking.domain import UNINSPECTABLE, Limits, Masked, mask
 from services.masking.leaf import Leaf
-from services.masking.recogniser import Hit
+from services.masking.machine import Machine, default_machine
+from services.masking.recogniser import Detectors, Finder, Hit
 
 SECRETS = [
     "4111 1111 1111 1111",
     "378282246310005",
-    "078-05-1120",
+    "536-22-8726",
     "jane.roe@example.com",
     "+1 415 555 2671",
     "(415) 555-0132",
@@ -30,7 +31,7 @@ SECRETS = [
     "5362287260",
     "phone ",
     "ssn ",
-    "[EMAIL]",
+    "[EMAIL_ADDRESS]",
     "@",
     "Bearer ",
 ]
@@ -121,13 +122,13 @@ def test_no_found_value_is_left_anywhere(secret: str, around: tuple[str, str], p
 
 
 def test_keys_are_masked_in_the_view_and_told_in_no_path() -> None:
-    document = {"a@b.io": {"x": "c@d.io"}, "e@f.io": 1, "[EMAIL]": 2, "plain/key~": "g@h.io"}
+    document = {"a@b.io": {"x": "c@d.io"}, "e@f.io": 1, "[EMAIL_ADDRESS]": 2, "plain/key~": "g@h.io"}
     masked = mask(document)
     assert masked.view == {
-        "[EMAIL]#2": {"x": "[EMAIL]"},
-        "[EMAIL]#3": 1,
-        "[EMAIL]": 2,
-        "plain/key~": "[EMAIL]",
+        "[EMAIL_ADDRESS]#2": {"x": "[EMAIL_ADDRESS]"},
+        "[EMAIL_ADDRESS]#3": 1,
+        "[EMAIL_ADDRESS]": 2,
+        "plain/key~": "[EMAIL_ADDRESS]",
     }
     assert [one.path for one in masked.findings] == ["/*", "/*/x", "/*", "/*"]
 
@@ -161,34 +162,31 @@ def _raises(_: Leaf) -> list[Hit]:
     raise ValueError("4111 1111 1111 1111")
 
 
-def _everything(_: str) -> bool:
-    return True
-
-
-BROKEN = Detectors(_everything, (*DETECTORS.find, _raises))
+BROKEN = Machine.of(Detectors(BUILT_IN.recognisers, (*BUILT_IN.finders, Finder(("BROKEN",), "4111", _raises))))
+SOUND = default_machine()
 
 
 @pytest.mark.parametrize(
-    ("document", "limits", "detectors", "code"),
+    ("document", "limits", "machine", "code"),
     [
-        (_deep(65), Limits(), DETECTORS, "too_deep"),
-        (_deep(100_000), Limits(), DETECTORS, "too_deep"),
-        (["x" * 101, "ok"], Limits(leaf=100), DETECTORS, "too_large"),
-        (["x" * 101, "ok"], Limits(steps=100), DETECTORS, "out_of_steps"),
-        (["a@b.io " * 4, "ok"], Limits(findings=3), DETECTORS, "too_many_findings"),
+        (_deep(65), Limits(), SOUND, "too_deep"),
+        (_deep(100_000), Limits(), SOUND, "too_deep"),
+        (["x" * 101, "ok"], Limits(leaf=100), SOUND, "too_large"),
+        (["x" * 101, "ok"], Limits(steps=100), SOUND, "out_of_steps"),
+        (["a@b.io " * 4, "ok"], Limits(findings=3), SOUND, "too_many_findings"),
         (["4111 1111 1111 1111", "ok"], Limits(), BROKEN, "detector_failed"),
-        ([object(), "ok"], Limits(), DETECTORS, "not_json"),
-        ([{1: 2}, "ok"], Limits(), DETECTORS, "not_json"),
-        ([10**2000, "ok"], Limits(), DETECTORS, "too_large"),
-        ([RawNumber("1" * 500), "ok"], Limits(), DETECTORS, "too_large"),
-        ([{"x" * 101: 1}, "ok"], Limits(leaf=100), DETECTORS, "too_large"),
+        ([object(), "ok"], Limits(), SOUND, "not_json"),
+        ([{1: 2}, "ok"], Limits(), SOUND, "not_json"),
+        ([10**2000, "ok"], Limits(), SOUND, "too_large"),
+        ([RawNumber("1" * 500), "ok"], Limits(), SOUND, "too_large"),
+        ([{"x" * 101: 1}, "ok"], Limits(leaf=100), SOUND, "too_large"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_cannot_be_inspected_is_replaced_whole(
-    document: Any, limits: Limits, detectors: Detectors, code: str
+    document: Any, limits: Limits, machine: Machine, code: str
 ) -> None:
-    masked = mask(document, limits=limits, detectors=detectors)
+    masked = mask(document, limits=limits, machine=machine)
     assert masked.uninspectable == (code,)
     assert masked.findings == ()
     view = masked.view
@@ -200,7 +198,7 @@ def test_what_cannot_be_inspected_is_replaced_whole(
 
 
 def test_a_detectors_error_does_not_escape() -> None:
-    assert "4111" not in repr(mask({"4111 1111 1111 1111": "4111 1111 1111 1111"}, detectors=BROKEN))
+    assert "4111" not in repr(mask({"4111 1111 1111 1111": "4111 1111 1111 1111"}, machine=BROKEN))
 
 
 def test_hostile_repetition_stays_within_its_steps() -> None:

@@ -1,12 +1,13 @@
 """Steps 2 and 7: what is sealed for whom, what is withheld, and that every call gets its event."""
 
+import hashlib
 import json
 import logging
 import threading
 from typing import Any
 
 import pytest
-from memory_log import NOW, Calls, Clock, MemoryLog, MemorySealer, delivery
+from memory_log import AGENT, GENESIS, NOW, Calls, Clock, MemoryLog, MemorySealer, delivery, new_ref
 
 from callgate.errors import BrokerAway, LostRace, Rejected
 from callgate.ids import uuid7
@@ -17,23 +18,32 @@ from contracts.events import (
     ExecutionCompleted,
     ExecutionStarted,
     Recorded,
+    Requested,
     ResultMasked,
     make_event,
 )
+from contracts.subjects import CallRef
 from services.masking import handlers
 from services.masking.content import mask_bytes
 from services.masking.handlers import Masking
 from services.masking.hints import hints_of
+from services.masking.tokens import SessionSecrets
 
 CARD = "4111111111111111"
-HINTS = {"shop.pay": hints_of({"type": "object", "properties": {"pin": {"type": "string", "x-callgate-mask": "PIN"}}})}
+PROPERTIES = {
+    "pin": {"type": "string", "x-callgate-mask": "PIN"},
+    "pan": {"type": "string", "x-callgate-mask": "CREDIT_CARD"},
+    "card": {"x-callgate-accepts": ["CREDIT_CARD"]},
+}
+HINTS = {"shop.pay": hints_of({"type": "object", "properties": PROPERTIES})}
+OUTPUTS = {"shop.pay": hints_of({"properties": {"holder": {"x-callgate-mask": "PERSON"}}})}
 
 
 class Scene:
     def __init__(self) -> None:
         self.log = MemoryLog(Clock())
         self.sealer = MemorySealer()
-        self.masking = Masking(self.log, self.sealer.as_sealer, HINTS, self.log.clock)
+        self.masking = Masking(self.log, self.sealer.as_sealer, HINTS, self.log.clock, outputs=OUTPUTS)
 
     def requested(self, arguments: bytes, function: str = "shop.pay") -> Recorded:
         return Calls(self.log, self.sealer, function, arguments).requested()
@@ -167,6 +177,65 @@ async def test_keys_that_are_away_are_waited_for(scene: Scene) -> None:
     assert scene.log.names(requested.ref) == ["requested"]
 
 
+# Reversible tokens
+
+
+def given_out(ref: CallRef, value: Any) -> str:
+    secret = hashlib.sha512(f"{ref.session_id} disguise".encode()).digest()
+    token = SessionSecrets.of(ref.session_id, secret).seal("CREDIT_CARD", value)
+    assert token is not None
+    return token
+
+
+async def masked_with_token(scene: Scene, place: str = "card", value: Any = CARD) -> tuple[ArgumentsMasked, bytes, Any]:
+    """What becomes of a call that gives a token back: the event, the arguments as sealed anew, and their view."""
+    ref, event_id = new_ref(), uuid7()
+    token = given_out(ref, value)
+    arguments = b'{"%s":"%s","n":1.0}' % (place.encode(), token.encode())
+    payload = scene.sealer.put(arguments, Place(ref, event_id, "arguments"), "raw")
+    data = Requested(function="shop.pay", principal=AGENT, arguments=payload)
+    requested = scene.log.write(make_event(event_id, ref, NOW, GENESIS, data), ref)
+    await scene.masking.on_requested(requested, delivery())
+    head = scene.log.call(requested.ref).head
+    assert head is not None
+    assert isinstance(head.data, ArgumentsMasked)
+    assert head.data.arguments is not None
+    assert head.data.view is not None
+    view = await scene.sealer.open(head.data.view, Place(ref, head.event.event_id, "view"), "view")
+    effective = await scene.sealer.open(head.data.arguments, Place(ref, head.event.event_id, "arguments"), "raw")
+    return head.data, effective, json.loads(view.replace(token.encode(), b"THE TOKEN"))
+
+
+@pytest.mark.parametrize("value", [CARD, int(CARD)])
+async def test_a_token_is_resolved_in_what_is_sealed_and_nowhere_else(scene: Scene, value: Any) -> None:
+    data, effective, view = await masked_with_token(scene, value=value)
+    assert effective == b'{"card":%s,"n":1.0}' % json.dumps(value).encode()
+    assert view == {"card": "THE TOKEN", "n": 1.0}
+    assert [(one.path, one.entity) for one in data.findings] == [("/card", "CREDIT_CARD")]
+    assert data.uninspectable == ()
+    assert CARD not in data.model_dump_json()
+
+
+async def test_a_token_that_an_annotation_masks_is_found_once(scene: Scene) -> None:
+    data, effective, view = await masked_with_token(scene, "pan")
+    assert json.loads(effective)["pan"] == CARD
+    assert view["pan"] in ("THE TOKEN", "[CREDIT_CARD]")
+    assert [(one.path, one.entity) for one in data.findings] == [("/pan", "CREDIT_CARD")]
+
+
+async def test_a_token_in_the_wrong_place_is_named_and_stays_one(scene: Scene) -> None:
+    data, effective, _ = await masked_with_token(scene, "url")
+    assert CARD.encode() not in effective
+    assert data.uninspectable == ("token_not_allowed",)
+
+
+async def test_an_erased_sessions_token_is_invalid_though_the_secret_is_remembered(scene: Scene) -> None:
+    scene.sealer.erased = True
+    data, effective, _ = await masked_with_token(scene)
+    assert CARD.encode() not in effective
+    assert data.uninspectable == ("token_invalid",)
+
+
 # 7. Results
 
 
@@ -175,6 +244,11 @@ async def test_a_result_is_masked_leaf_by_leaf(scene: Scene) -> None:
     assert view == b'{"card":"[CREDIT_CARD]","n":1.10}'
     assert (data.status, data.content_type, data.withheld) == (200, "application/json", None)
     assert [finding.path for finding in data.findings] == ["/card"]
+
+
+async def test_what_the_function_says_of_its_output_counts(scene: Scene) -> None:
+    _, view = await scene.result(scene.completed(b'{"holder":"Jo","other":"Jo"}'))
+    assert view == b'{"holder":"[PERSON]","other":"Jo"}'
 
 
 async def test_a_result_in_text(scene: Scene) -> None:
@@ -195,9 +269,9 @@ async def test_what_takes_long_is_masked_beside_the_event_loop(
 ) -> None:
     threads: list[int] = []
 
-    def watched(*given: Any) -> Any:
+    def watched(*given: Any, **named: Any) -> Any:
         threads.append(threading.get_ident())
-        return mask_bytes(*given)
+        return mask_bytes(*given, **named)
 
     monkeypatch.setattr(handlers, "mask_bytes", watched)
     await scene.result(scene.completed(b"x" * size, "text/plain"))
