@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -69,6 +69,22 @@ class IdentitySettings(Contract):
         if self.issuers:
             check_distinct(self.issuers)
         return self
+
+
+Strategy = Literal["redact", "partial", "hash", "token", "drop", "keep"]
+EntityName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
+
+
+class StrategySettings(Contract):
+    """How the view shows what masking found; `services/masking/strategies.py` says what each of them writes."""
+
+    default: Literal["redact", "partial", "hash", "token", "drop"] = "redact"
+    """Of every entity that is not named below, but for those that nobody needs to hide (DATE_TIME, URL, AGE)."""
+    entities: dict[EntityName, Strategy] = Field(default_factory=dict)
+
+
+class MaskingSettings(Contract):
+    strategies: StrategySettings = StrategySettings()
 
 
 class PolicySettings(Contract):
@@ -139,6 +155,7 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     identity: IdentitySettings = IdentitySettings()
     ingress: IngressSettings = IngressSettings()
+    masking: MaskingSettings = MaskingSettings()
     policy: PolicySettings = PolicySettings()
     approval: ApprovalSettings = ApprovalSettings()
     executor: ExecutorSettings = ExecutorSettings()

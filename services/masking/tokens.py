@@ -30,7 +30,7 @@ LETTERS: Final = "bcdfghjkmnpqrstv"
 _BEGIN: Final = "tok_"
 _TO_LETTERS = str.maketrans("0123456789abcdef", LETTERS)
 _FROM_LETTERS = str.maketrans(LETTERS, "0123456789abcdef")
-_TOKEN = re.compile(rf"tok_([a-z][a-z0-9_]{{0,63}})_([{LETTERS}]{{34,{2 * (LONGEST + 17)}}})")
+TOKEN = re.compile(rf"tok_([a-z][a-z0-9_]{{0,63}})_([{LETTERS}]{{34,{2 * (LONGEST + 17)}}})")
 _DAMAGED = re.compile(rf"tok_[a-z][a-z0-9_]{{0,63}}_[{LETTERS}]{{8,}}")
 _SHORT: Final = {"CREDIT_CARD": "card"}
 _LONG: Final = {short: entity for entity, short in _SHORT.items()}
@@ -71,7 +71,7 @@ class SessionSecrets:
 
     def open(self, token: str) -> "Opened | None":
         """What a token stands for; None where it is none of this session's, or not as it was given out."""
-        match = _TOKEN.fullmatch(token)
+        match = TOKEN.fullmatch(token)
         if match is None or len(match[2]) % 2:
             return None
         entity = _entity_of(match[1])
