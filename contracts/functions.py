@@ -59,7 +59,11 @@ class FunctionSpec(Contract):
     path: str
     query: tuple[str, ...] = ()
     input: dict[str, JsonValue] = Field(default_factory=lambda: {"type": "object", "additionalProperties": False})
-    """JSON Schema (2020-12) of the arguments, an object. `x-callgate-mask` at a property names an entity or `never`."""
+    """JSON Schema (2020-12) of the arguments, an object. `x-callgate-mask` at a property names an entity or `never`;
+    `x-callgate-accepts` lists the entities whose tokens an agent may give back there."""
+    output: dict[str, JsonValue] | None = None
+    """JSON Schema of the response's body, where it is known: `x-callgate-mask` in it decides about its fields. Bodies
+    are not validated against it."""
     timeout: float | None = Field(default=None, gt=0, le=3600)
     """Seconds until the executor aborts the request; the connection's `timeout` where absent."""
 

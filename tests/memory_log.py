@@ -1,5 +1,6 @@
 """The log, sealed payloads and deliveries in memory, for the unit tests of handlers: real digests and the real fold."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
@@ -149,6 +150,8 @@ class MemorySealer:
 
     held: dict[str, tuple[bytes, Place, DataClass]] = field(default_factory=dict)
     errors: list[Exception] = field(default_factory=list)
+    erased: bool = False
+    """Whether the keys of all sessions are gone, though this process remembers what it made of them."""
 
     def put(self, plaintext: bytes, place: Place, data_class: DataClass) -> Sealed:
         key = f"k{len(self.held)}"
@@ -167,6 +170,11 @@ class MemorySealer:
         if (where, kind) != (place, data_class):
             raise Rejected("seal_broken")
         return plaintext
+
+    async def session_secret(self, session_id: str, purpose: str, now: datetime, *, remembered: bool = True) -> bytes:
+        if self.erased and not remembered:
+            raise Rejected("key_missing")
+        return hashlib.sha512(f"{session_id} {purpose}".encode()).digest()
 
     @property
     def as_sealer(self) -> Sealer:

@@ -44,7 +44,7 @@ async def reads_a_customer(story: Story, cast: Cast, secrets: Secrets) -> None:
     truth = await cast.upstream.customer(CUSTOMER)
     body = _body(answer.document)
     _tell_answer(story, answer, _json(body))
-    hidden = {"ssn": "US_SSN", "card_number": "CREDIT_CARD", "email": "EMAIL"}
+    hidden = {"ssn": "US_SSN", "card_number": "CREDIT_CARD", "email": "EMAIL_ADDRESS"}
     secrets.texts.update({f"{name} of {CUSTOMER}": str(truth[name]) for name in hidden})
     story.check("allowed, and answered in one request", (answer.status, answer.document["status"]), (200, "completed"))
     found = {finding["path"].strip("/"): finding["entity"] for finding in answer.document.get("findings", ())}

@@ -1,15 +1,31 @@
 """Puts masking together. What it does with which event is the table at the end."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from callgate.errors import ConfigurationError
 from callgate.platform import Platform
 from callgate.service import Service
+from contracts.functions import Function
 from contracts.identity import Role
+from services.masking.composition import tools_of
 from services.masking.handlers import Masking
-from services.masking.hints import hints_of
+from services.masking.hints import NO_HINTS, Hints, hints_of
 
 
 async def build(platform: Platform) -> Service:
-    hints = {function.name: hints_of(function.spec.input) for function in platform.catalog}
-    masking = Masking(platform.log, platform.sealer, hints, platform.clock)
+    inputs = {function.name: _hints(function, "input", function.spec.input) for function in platform.catalog}
+    outputs = {function.name: _hints(function, "output", function.spec.output) for function in platform.catalog}
+    tools = tools_of(platform.settings.masking)
+    masking = Masking(
+        platform.log,
+        platform.sealer,
+        inputs,
+        platform.clock,
+        outputs=outputs,
+        machine=tools.machine,
+        strategies=tools.strategies,
+    )
     return Service(
         role=Role.MASKING,
         events={
@@ -17,3 +33,12 @@ async def build(platform: Platform) -> Service:
             "execution_completed": masking.on_execution_completed,
         },
     )
+
+
+def _hints(function: Function, which: str, schema: Mapping[str, Any] | None) -> Hints:
+    if schema is None:
+        return NO_HINTS
+    try:
+        return hints_of(schema)
+    except ValueError as error:  # its text is ours, and quotes the schema alone
+        raise ConfigurationError("bad_annotation", f"the {which} of {function.name}: {error}") from None

@@ -1,15 +1,21 @@
 """`mask_bytes`: an upstream's response body in, what may be shown of it out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from callgate.jsontext import JsonTextError, dump, parse
 from contracts.events import Finding
-from services.masking.domain import LIMITS, UNINSPECTABLE, Limits, mask
+from contracts.model import JsonValue
+from services.masking.domain import LIMITS, UNINSPECTABLE, Limits, Masked, mask
 from services.masking.hints import NO_HINTS, Hints
+from services.masking.machine import Machine
+from services.masking.strategies import REDACTED, Disguise
 
 _CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii", "iso-8859-1": "latin-1"}
 """The charsets of text that is inspected, and what Python calls them."""
+
+_Masking = Callable[[JsonValue], Masked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,42 +37,48 @@ def mask_bytes(
     content_type: str | None,
     hints: Hints = NO_HINTS,
     *,
+    machine: Machine | None = None,
+    disguise: Disguise = REDACTED,
     limits: Limits = LIMITS,
 ) -> MaskedBytes:
     """Masks a body by its content type (the header's value): JSON leaf by leaf, text/* as one text. Never raises."""
+
+    def masking(document: JsonValue) -> Masked:
+        return mask(document, hints, machine=machine, disguise=disguise, limits=limits)
+
     if not data:
         return MaskedBytes(b"")
     if not content_type:
         return _withheld("content_type_missing")
     media_type, charset = _content_type(content_type)
     if media_type in ("application/json", "text/json") or media_type.endswith("+json"):
-        return _json(data, hints, limits)
+        return _json(data, limits.depth, masking)
     if not media_type.startswith("text/"):
         return _withheld("content_type_unknown")
     encoding = _CHARSETS.get(charset or "utf-8")
     if encoding is None:
         return _withheld("charset_unknown")
-    return _text(data, encoding, hints, limits)
+    return _text(data, encoding, masking)
 
 
-def _json(data: bytes, hints: Hints, limits: Limits) -> MaskedBytes:
+def _json(data: bytes, depth: int, masking: _Masking) -> MaskedBytes:
     try:
-        document = parse(data, max_depth=limits.depth, numbers="lossless")
-        masked = mask(document, hints, limits=limits)
+        document = parse(data, max_depth=depth, numbers="lossless")
+        masked = masking(document)
         return MaskedBytes(dump(masked.view), masked.findings, masked.uninspectable)
     except JsonTextError as error:
         code = error.code
     return _withheld({"too_deep": "too_deep", "not_utf8": "undecodable"}.get(code, "malformed_json"))
 
 
-def _text(data: bytes, encoding: str, hints: Hints, limits: Limits) -> MaskedBytes:
+def _text(data: bytes, encoding: str, masking: _Masking) -> MaskedBytes:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         return _withheld("undecodable")
     if "\0" in text:  # declared as text, but none
         return _withheld("undecodable")
-    masked = mask(text, hints, limits=limits)
+    masked = masking(text)
     if masked.uninspectable or not isinstance(masked.view, str) or masked.view == UNINSPECTABLE:
         return _withheld((*masked.uninspectable, "undecodable")[0])
     return MaskedBytes(masked.view.encode(), masked.findings)

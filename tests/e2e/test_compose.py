@@ -141,7 +141,7 @@ def test_a_read_is_answered_with_its_result_masked(stack: Stack) -> None:
     assert (status, answer["status"]) == (200, "completed")
     body = answer["result"]["body"]
     assert body["id"] == "c42"
-    assert (body["email"], body["ssn"], body["card_number"]) == ("[EMAIL]", "[US_SSN]", "[CREDIT_CARD]")
+    assert (body["email"], body["ssn"], body["card_number"]) == ("[EMAIL_ADDRESS]", "[US_SSN]", "[CREDIT_CARD]")
 
 
 def test_a_paused_call_runs_once_after_a_reviewer_approved_it(stack: Stack) -> None:

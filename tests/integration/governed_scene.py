@@ -39,6 +39,7 @@ POLICIES = """
   action in [Action::"shop.pay", Action::"shop.quick_pay"], resource);
 @id("bots-echo") permit(principal in Group::"support-bots", action == Action::"shop.echo", resource);
 @id("bots-count") permit(principal in Group::"support-bots", action == Action::"shop.count", resource);
+@id("bots-charge") permit(principal in Group::"support-bots", action == Action::"shop.charge", resource);
 
 @id("large-needs-finance") @approvers("finance") @expires("5m")
 forbid(principal, action == Action::"shop.pay", resource)
@@ -58,6 +59,18 @@ def _object(**properties: str) -> dict[str, Any]:
     return {"type": "object", "properties": typed, "required": list(properties), "additionalProperties": False}
 
 
+def _charge() -> dict[str, Any]:
+    properties = {
+        "card_number": {"type": "string", "pattern": "^[0-9]{16}$", "x-callgate-mask": "CREDIT_CARD"},
+        "account": {"type": "integer", "x-callgate-accepts": ["CREDIT_CARD"]},
+        "webhook_url": {"type": "string"},
+        "note": {"type": "string"},
+    }
+    output = {"properties": {"note": {"x-callgate-mask": "PERSON"}}}
+    arguments = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"path": "/echo", "input": arguments, "output": output}
+
+
 def _connections(url: str, token: Path) -> dict[str, Any]:
     payment = _object(amount="number", currency="string", card_number="string")
     return {
@@ -71,6 +84,7 @@ def _connections(url: str, token: Path) -> dict[str, Any]:
                 "quick_pay": {"path": "/refunds", "input": payment, "timeout": 0.8},
                 "echo": {"path": "/echo", "idempotent": True, "input": _object(text="string", card="string")},
                 "count": {"path": "/echo", "input": _object(number="integer")},
+                "charge": _charge(),
                 "wall": {"path": "/firewall/rules", "input": _object(rule="string", action="string")},
             },
         }

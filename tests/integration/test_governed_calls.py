@@ -45,7 +45,7 @@ async def test_allowed(scene: Governed) -> None:
     assert answer["status"] == "completed"
     body = answer["result"]["body"]
     assert (body["id"], body["plan"]) == ("c42", "free")
-    assert (body["ssn"], body["card_number"], body["email"]) == ("[US_SSN]", "[CREDIT_CARD]", "[EMAIL]")
+    assert (body["ssn"], body["card_number"], body["email"]) == ("[US_SSN]", "[CREDIT_CARD]", "[EMAIL_ADDRESS]")
     assert await scene.names(answer["id"]) == EXECUTED
     seen = scene.ledger.last[LOOK_ROUTE]
     assert seen["idempotency_key"] == CallRef.parse(answer["id"]).call_id

@@ -5,13 +5,14 @@ import pytest
 from services.masking.content import MaskedBytes, mask_bytes
 from services.masking.domain import Limits
 from services.masking.hints import hints_of
+from services.masking.strategies import Strategies
 
 
 def test_json_keeps_its_numbers_and_loses_its_secrets() -> None:
     body = b'{ "total": 1.10, "id": 12345678901234567890123, "mail": "a@b.io", "name": "J\\u00f6" }'
     masked = mask_bytes(body, "application/json; charset=utf-8")
-    assert masked.data == '{"total":1.10,"id":12345678901234567890123,"mail":"[EMAIL]","name":"Jö"}'.encode()
-    assert [(one.path, one.entity) for one in masked.findings] == [("/mail", "EMAIL")]
+    assert masked.data == '{"total":1.10,"id":12345678901234567890123,"mail":"[EMAIL_ADDRESS]","name":"Jö"}'.encode()
+    assert [(one.path, one.entity) for one in masked.findings] == [("/mail", "EMAIL_ADDRESS")]
     assert not masked.withheld
     assert mask_bytes(body, "application/hal+json").data == masked.data
 
@@ -28,7 +29,7 @@ def test_json_takes_hints_and_fails_closed_leaf_by_leaf() -> None:
 def test_text_changes_only_in_the_found_span(charset: str) -> None:
     encoding = "latin-1" if "8859" in charset else "utf-8"
     masked = mask_bytes("é\r\n a@b.io é\n".encode(encoding), f"Text/Plain{charset}")
-    assert masked.data == "é\r\n [EMAIL] é\n".encode()  # whatever it came in
+    assert masked.data == "é\r\n [EMAIL_ADDRESS] é\n".encode()  # whatever it came in
     assert [(one.path, one.start, one.end) for one in masked.findings] == [("", 4, 10)]
 
 
@@ -58,3 +59,11 @@ def test_withheld_whole(data: bytes, content_type: str | None, code: str) -> Non
 
 def test_its_repr_shows_no_data() -> None:
     assert "hello" not in repr(mask_bytes(b'"hello a@b.io"', "application/json"))
+
+
+def test_a_body_is_masked_as_the_strategies_say() -> None:
+    disguise = Strategies(entities={"EMAIL_ADDRESS": "partial", "CREDIT_CARD": "drop"}).disguise(None)
+    masked = mask_bytes(b'{"to":"jane@b.io","card":"4111111111111111"}', "application/json", disguise=disguise)
+    assert masked.data == b'{"to":"***@b.io"}'
+    assert [one.entity for one in masked.findings] == ["EMAIL_ADDRESS", "CREDIT_CARD"]
+    assert mask_bytes(b"to jane@b.io", "text/plain", disguise=disguise).data == b"to ***@b.io"

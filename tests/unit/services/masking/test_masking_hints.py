@@ -28,7 +28,7 @@ def test_an_entity_masks_the_whole_leaf_whatever_it_is() -> None:
 
 def test_never_leaves_a_leaf_alone() -> None:
     schema = {"properties": {"sender": {MARK: "never"}}}
-    assert view(schema, {"sender": "a@b.io", "to": "c@d.io"}) == {"sender": "a@b.io", "to": "[EMAIL]"}
+    assert view(schema, {"sender": "a@b.io", "to": "c@d.io"}) == {"sender": "a@b.io", "to": "[EMAIL_ADDRESS]"}
 
 
 def test_an_annotation_holds_below_until_a_deeper_one() -> None:
