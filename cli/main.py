@@ -145,10 +145,11 @@ def doctor(
 
 
 def _mount() -> None:
-    from cli import audit, dev_issuer_commands, keys_commands, policy_commands, reviewers  # noqa: PLC0415
+    from cli import audit, dev_issuer_commands, keys_commands, mask_commands, policy_commands, reviewers  # noqa: PLC0415
 
     app.add_typer(keys_commands.app, name="keys")
     app.add_typer(policy_commands.app, name="policy")
+    app.add_typer(mask_commands.app, name="mask")
     app.add_typer(audit.app, name="audit")
     app.add_typer(dev_issuer_commands.app, name="dev-issuer")
     reviewers.register(app)

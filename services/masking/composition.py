@@ -1,9 +1,10 @@
 """Puts together what masks: built-in and the operator's own detectors, lists and strategies."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from callgate.settings import MaskingSettings
+from services.masking.catalogue import BUILT_IN, entities
+from services.masking.custom import compile_custom
 from services.masking.machine import Machine, default_machine
 from services.masking.strategies import Disguise, Strategies
 from services.masking.tokens import SessionSecrets
@@ -19,5 +20,10 @@ class Tools:
 
 
 def tools_of(settings: MaskingSettings | None) -> Tools:
+    """What `masking` in callgate.yaml asks for. Reads the files of its lists; raises ConfigurationError."""
     settings = settings or MaskingSettings()
-    return Tools(default_machine(), Strategies.of(settings.strategies))
+    strategies = Strategies.of(settings.strategies)
+    if not (settings.detectors or settings.deny or settings.allow or settings.disable):
+        return Tools(default_machine(), strategies)
+    custom = compile_custom(settings, entities())
+    return Tools(Machine.of(custom.joined(BUILT_IN), custom.allows), strategies)

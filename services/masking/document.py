@@ -4,7 +4,6 @@ Containers are numbered as they are met, parents before children, so a path is f
 leaf, and a view is made from the last container to the first.
 """
 
-from collections.abc import Callable
 from bisect import insort
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -51,7 +50,7 @@ class Text(NamedTuple):
 
 
 class Document:
-    """Every container of a document. `change` and `rename` say what becomes of its leaves and keys; `view` builds it."""
+    """The containers of a document. `change` and `rename` say what becomes of leaves and keys; `view` builds it."""
 
     def __init__(self, value: JsonValue) -> None:
         self.containers: list[Container] = []
@@ -140,5 +139,3 @@ def decimal_text(number: JsonValue) -> str:
             whole, _, fraction = text.partition(".")
             return text if fraction.strip("0") else whole
     return text
-
-

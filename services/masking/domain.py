@@ -12,7 +12,7 @@ characters read, so that the answer does not depend on the machine.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -20,11 +20,12 @@ from typing import Any, Final, NamedTuple
 from contracts.events import Finding
 from contracts.model import JsonValue
 from services.masking.document import DROPPED, Document, Dropped, NotInspectableError, Text, decimal_text
+from services.masking.entities.keyed import KeyRule
 from services.masking.folding import Folded, fold
 from services.masking.hints import NEVER, NO_HINTS, Hints
 from services.masking.layers import Layer, unwrap
 from services.masking.leaf import Leaf, OutOfStepsError, lone_text, words_of
-from services.masking.machine import KeyRule, Machine, default_machine
+from services.masking.machine import Machine, default_machine
 from services.masking.places import Path, Places
 from services.masking.recogniser import BAR, Hit
 from services.masking.scanning import ScanFailedError
@@ -122,9 +123,9 @@ class Place(NamedTuple):
 
 
 class _Unit(NamedTuple):
-    """A text to scan: that of the index, or what a layer of it holds."""
+    """A text to scan: the leaf's of that number, or what a layer of it holds."""
 
-    index: int
+    number: int
     text: str
     layer: Layer | None
 
@@ -201,7 +202,8 @@ class _Masking:
         hinted = hints is not NO_HINTS
         texts, rule_of, shortest, longest = self.texts, self.machine.rule, self.machine.shortest, self.limits.leaf
         name, below = place.name, hints
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        members: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in members:
             if named:
                 name = key
                 rule = rule_of(key, place.name)
@@ -238,8 +240,11 @@ class _Masking:
             self.failed[index] = code
         elif hints.mask:
             self.hits[index] = [Hit(0, len(text), hints.mask, 1.0, "annotation")]
-        elif rule and not already_masked(text) and rule.plausible(text):
+        elif rule and self._is_told(rule, text):
             self.hits[index] = [Hit(0, len(text), rule.entity, rule.score, "key")]
+
+    def _is_told(self, rule: KeyRule, text: str) -> bool:
+        return not already_masked(text) and rule.plausible(text) and not self.machine.allows(rule.entity, text)
 
     def _refused(self, text: str) -> str | None:
         """Why the text is not to be looked at; takes its steps."""
@@ -306,7 +311,7 @@ class _Masking:
             rule = None
             if names and layer.kind in ("string", "number"):
                 rule = self.machine.rule(names[-1], names[-2] if len(names) > 1 else "")
-            if rule and not already_masked(unit.text) and rule.plausible(unit.text):
+            if rule and self._is_told(rule, unit.text):
                 self._note(unit, [Hit(0, len(unit.text), rule.entity, rule.score, "key")])
             else:
                 rest.append(unit)
@@ -328,7 +333,7 @@ class _Masking:
 
         scan = self.machine.scanner.scan(texts, leaf, words, lone=self.lone)
         for position, code in scan.failed.items():
-            self.failed[units[position].index] = code
+            self.failed[units[position].number] = code
         for position, hits in scan.hits.items():
             folded = folds.get(position) or Folded(texts[position])
             self._note(units[position], self._around(units[position], folded, hits))
@@ -338,9 +343,9 @@ class _Masking:
         if unit.layer is not None:
             for position, hit in enumerate(hits):
                 start, end = unit.layer.original(hit.start, hit.end)
-                self.inner[unit.index, start, end] = unit.layer, unit.text[hit.start : hit.end]
+                self.inner[unit.number, start, end] = unit.layer, unit.text[hit.start : hit.end]
                 hits[position] = hit._replace(start=start, end=end)
-        self.hits[unit.index] = _merged(self.hits.get(unit.index, []) + hits)
+        self.hits[unit.number] = _merged(self.hits.get(unit.number, []) + hits)
 
     def _words(self, indexes: list[int]) -> str:
         """The words of all keys that lead to the texts."""
@@ -359,7 +364,7 @@ class _Masking:
         return "\n".join(words_of((name,)) for name in names)
 
     def _as_leaf(self, unit: _Unit, text: str) -> Leaf:
-        of = self.texts[unit.index]
+        of = self.texts[unit.number]
         container, key = of.container, of.key
         if of.named:
             here = self.document.containers[container]
@@ -378,7 +383,7 @@ class _Masking:
             if not found:
                 return [_original(hit, folded) for hit in hits]
             if self.readings is not None:
-                self.said.setdefault(unit.index, []).extend(self._in_leaf(unit, folded, found))
+                self.said.setdefault(unit.number, []).extend(self._in_leaf(unit, folded, found))
             hits = _merged(hits + found)
             remaining = _blanked(text, hits)
             found = []
@@ -386,9 +391,9 @@ class _Masking:
                 try:
                     found = self.machine.scanner.hits(self._as_leaf(unit, remaining))
                 except ScanFailedError:
-                    self.failed[unit.index] = "detector_failed" if self.steps >= 0 else "out_of_steps"
+                    self.failed[unit.number] = "detector_failed" if self.steps >= 0 else "out_of_steps"
                     return []
-        self.failed[unit.index] = "too_many_findings"
+        self.failed[unit.number] = "too_many_findings"
         return []
 
     def _in_leaf(self, unit: _Unit, folded: Folded, hits: list[Hit]) -> Iterator[Hit]:

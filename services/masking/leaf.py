@@ -24,7 +24,21 @@ _IDENTIFIER = re.compile(
     r"(?: (?:id|no|nr|num|number|code|key|sum|value|ids))?$"
 )
 _TELLS_NOTHING: Final = frozenset(
-    {"", "text", "value", "content", "message", "input", "body", "data", "prompt", "query", "output", "result", "string"}
+    {
+        "",
+        "text",
+        "value",
+        "content",
+        "message",
+        "input",
+        "body",
+        "data",
+        "prompt",
+        "query",
+        "output",
+        "result",
+        "string",
+    }
 )
 
 
@@ -95,6 +109,8 @@ class Leaf:
 
     def near(self, start: int, end: int) -> str:
         """What stands before and after, with a bar for the candidate itself."""
+        if end - start == len(self.text):
+            return "|"
         return f"{self.before(start)}|{self.after(end)}"
 
 

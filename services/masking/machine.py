@@ -16,7 +16,6 @@ from services.masking.leaf import words_of
 from services.masking.recogniser import Detectors
 from services.masking.scanning import Scanner
 
-
 _WRAPPED: Final = re2.compile(TRIGGER.replace(r"\A", r"(?:\A|\x00)"))
 
 
@@ -54,8 +53,8 @@ class Machine:
         return found
 
     @classmethod
-    def of(cls, detectors: Detectors) -> "Machine":
-        return cls(Scanner(detectors), detectors.shortest)
+    def of(cls, detectors: Detectors, allows: Callable[[str, str], bool] = _nothing) -> "Machine":
+        return cls(Scanner(detectors), detectors.shortest, allows=allows)
 
 
 @cache

@@ -45,9 +45,9 @@ class Recogniser:
     """One way in which an entity is written.
 
     Either `pattern` (RE2 syntax, ASCII, linear by construction; group 1 is the entity where there is a group, the
-    whole match otherwise; texts are scanned joined, so it must not match NUL, and `^`, `$` or a class that something behind
-    it must be in say nothing of a text's ends: use `\\b`) or `digits`: how many digits a run of nothing but digits has,
-    between two characters that are neither letters, digits nor underscores, and is no part of a decimal fraction.
+    whole match otherwise) or `digits`: how many digits a run of nothing but digits has, between two characters that are
+    neither letters, digits nor underscores, and is no part of a decimal fraction. Texts are scanned joined, NUL
+    between them: a pattern must not match NUL in what it finds, and `^` and `$` mean nothing; use `\\b`.
     """
 
     entity: str
@@ -75,7 +75,9 @@ class Recogniser:
         return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)")
 
 
-def judged(score: float, leaf: Leaf, start: int, end: int, words: re.Pattern[str] | None, *, whole: bool = False) -> float:
+def judged(
+    score: float, leaf: Leaf, start: int, end: int, words: re.Pattern[str] | None, *, whole: bool = False
+) -> float:
     """What a candidate is worth in its place: 0 where that is below the place's bar.
 
     `leaf` tells the key, the words near and whether anything tells at all; see the module's table.

@@ -7,7 +7,7 @@ candidate, and judged in its place. What one leaf costs so hardly depends on how
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Final
@@ -17,9 +17,7 @@ import re2
 from services.masking.leaf import Leaf, OutOfStepsError
 from services.masking.recogniser import BAR, Detectors, Finder, Hit, Recogniser, judged
 
-_DIGITS: Final = re.compile(
-    r"[0-9](?<![0-9A-Za-z_].)(?<![0-9][.,].)[0-9]{3,39}(?![0-9A-Za-z_])(?![.,][0-9])"
-)
+_DIGITS: Final = re.compile(r"[0-9](?<![0-9A-Za-z_].)(?<![0-9][.,].)[0-9]{3,39}(?![0-9A-Za-z_])(?![.,][0-9])")
 _SENTINEL: Final = "\0\x01\x02\x01\0"
 """Ends every text that the set reads and matches a pattern of its own: a set that ran out of memory finds nothing,
 and must not pass for one that found nothing."""
@@ -143,7 +141,9 @@ class Scanner:
                 if _counts(recogniser, spoken, lone=lone):
                     run.candidate(recogniser, start, end)
 
-    def _look(self, pattern: _Pattern, subject: Any, end: int, run: "_Run", spoken: frozenset[int], *, lone: bool) -> None:
+    def _look(
+        self, pattern: _Pattern, subject: Any, end: int, run: "_Run", spoken: frozenset[int], *, lone: bool
+    ) -> None:
         if pattern.finder is not None:
             position = 0
             while match := pattern.compiled.search(subject, position, end):

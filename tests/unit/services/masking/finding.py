@@ -8,7 +8,7 @@ from services.masking.scanning import Scanner
 def hits(
     text: str, detectors: tuple[Recogniser | Finder, ...], *keys: str | int, lone: bool | None = None
 ) -> list[Hit]:
-    """The hits in a leaf under these keys; without any, the document is the text alone, unless `lone` says otherwise."""
+    """The hits in a leaf under these keys; without any, the text is all there is, unless `lone` says otherwise."""
     machine = Scanner(
         Detectors(
             tuple(one for one in detectors if isinstance(one, Recogniser)),
