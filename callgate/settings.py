@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -22,6 +22,7 @@ from pydantic_settings import (
 from callgate.errors import ConfigurationError
 from callgate.identity import IssuerSettings
 from callgate.identity.settings import check_distinct
+from callgate.masking_settings import Allow, DenySettings, DetectorSettings, EntityName
 from contracts.functions import Catalog, HttpConnection, Name
 from contracts.model import Contract
 
@@ -72,7 +73,6 @@ class IdentitySettings(Contract):
 
 
 Strategy = Literal["redact", "partial", "hash", "token", "drop", "keep"]
-EntityName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
 
 
 class StrategySettings(Contract):
@@ -85,6 +85,14 @@ class StrategySettings(Contract):
 
 class MaskingSettings(Contract):
     strategies: StrategySettings = StrategySettings()
+    detectors: tuple[DetectorSettings, ...] = ()
+    """The operator's own; tried on their examples at start."""
+    deny: tuple[DenySettings, ...] = ()
+    """Words that are always masked."""
+    allow: tuple[Allow, ...] = ()
+    """What is never masked: exact values, or `{values, pattern, entities}`. Deny lists win."""
+    disable: tuple[EntityName, ...] = ()
+    """Built-in entities that are not looked for."""
 
 
 class PolicySettings(Contract):
@@ -277,11 +285,18 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             "broker": settings.broker.model_copy(
                 update={"tls_ca": folder / ca if (ca := settings.broker.tls_ca) else None}
             ),
+            "masking": settings.masking.model_copy(
+                update={"deny": tuple(_anchored_list(one, folder) for one in settings.masking.deny)}
+            ),
             "policy": settings.policy.model_copy(update={"folder": folder / settings.policy.folder}),
             "connections": {name: _anchored_connection(c, folder) for name, c in settings.connections.items()},
             "development": development,
         }
     )
+
+
+def _anchored_list(deny: DenySettings, folder: Path) -> DenySettings:
+    return deny.model_copy(update={"file": folder / deny.file}) if deny.file else deny
 
 
 def _anchored_connection(connection: HttpConnection, folder: Path) -> HttpConnection:
