@@ -5,7 +5,7 @@
 | `redact`  | `[CREDIT_CARD]`                                                                                      |
 | `partial` | the last four (`**** **** **** 1111`), of phones and IBANs the country too, of e-mail the domain;    |
 |           | at most two fifths of what is not country, and nothing of passwords and keys                         |
-| `hash`    | `[CREDIT_CARD:bdfghjkmnpqr]`, keyed: the same value is the same text within a session, and not beyond |
+| `hash`    | `[CREDIT_CARD#bdfghjkmnpqr]`, keyed: the same value is the same text within a session, and not beyond |
 | `token`   | `tok_card_…`, which the agent may give back in a later call of the session (`tokens`)                |
 | `drop`    | nothing: the member or item is left out                                                              |
 | `keep`    | the value; it is reported only                                                                       |
@@ -37,7 +37,7 @@ _LAST: Final = 4
 _SHARE: Final = 2, 5
 _LEAST: Final = 3
 _HASH_BYTES: Final = 6
-PLACEHOLDER: Final = re.compile(rf"\[[A-Z][A-Z0-9_]{{0,63}}(?::[{LETTERS}]{{{2 * _HASH_BYTES}}})?\]")
+PLACEHOLDER: Final = re.compile(rf"\[[A-Z][A-Z0-9_]{{0,63}}(?:#[{LETTERS}]{{{2 * _HASH_BYTES}}})?\]")
 """What `redact` and `hash` write."""
 _NEVER_PARTIAL: Final = frozenset({"PASSWORD", "PIN", "SECRET", "PRIVATE_KEY", "URL_CREDENTIALS"})
 _NUMBERS = re.compile(r"(?:\+|[A-Z]{2})?[0-9][0-9A-Za-z \-./()]*")
@@ -109,11 +109,11 @@ REDACTED: Final = Strategies().disguise(None)
 
 def hashed(entity: str, text: str, session: SessionSecrets) -> str:
     """However it was spaced: `4111-1111 …` is `41111111…`."""
-    if PLACEHOLDER.fullmatch(text) and text.startswith((f"[{entity}:", f"[{entity}]")):
+    if PLACEHOLDER.fullmatch(text) and text.startswith((f"[{entity}#", f"[{entity}]")):
         return text
     spelled = text.casefold() if "@" in text else _SEPARATORS.sub("", text)
     digest = hmac.digest(session.hashing, f"{entity}\0{spelled}".encode(errors="surrogatepass"), "sha256")
-    return f"[{entity}:{letters(digest[:_HASH_BYTES])}]"
+    return f"[{entity}#{letters(digest[:_HASH_BYTES])}]"
 
 
 def _token(entity: str, text: str, session: SessionSecrets, scalar: JsonValue) -> str | None:

@@ -215,3 +215,11 @@ def test_the_settings_class_reads_no_file_and_no_dotenv(tmp_path: Path, monkeypa
     (tmp_path / ".env").write_text("CALLGATE_LISTEN=127.0.0.1:9\n")
     monkeypatch.chdir(tmp_path)
     assert Settings().listen == "127.0.0.1:8080"
+
+
+def test_a_strategy_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:
+    text = "masking:\n  strategies:\n    entities:\n      CREDIT_CARD: token\n      US_SSN: shred\n"
+    said = refusal(written(tmp_path, text))
+    assert "callgate.yaml:5: masking.strategies.entities.US_SSN" in said
+    assert "'redact', 'partial', 'hash', 'token', 'drop' or 'keep'" in said
+    assert "masking.strategies.default" in refusal(written(tmp_path, "masking: {strategies: {default: keep}}\n"))

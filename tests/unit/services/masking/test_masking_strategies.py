@@ -97,7 +97,7 @@ def test_a_hash_is_the_same_within_a_session_and_useless_beyond() -> None:
     hashing = strategies(CREDIT_CARD="hash", US_SSN="hash", EMAIL_ADDRESS="hash")
     shown = hashing.written("CREDIT_CARD", CARD, HERE)
     assert isinstance(shown, str)
-    assert re.fullmatch(r"\[CREDIT_CARD:[a-z]{12}\]", shown)
+    assert re.fullmatch(r"\[CREDIT_CARD#[a-z]{12}\]", shown)
     assert PLACEHOLDER.fullmatch(shown)
     assert hashing.written("CREDIT_CARD", "4111-1111-11111111", HERE) == shown, "however it is spaced"
     assert hashing.written("EMAIL_ADDRESS", "A-b@c.io", HERE) == hashing.written("EMAIL_ADDRESS", "a-b@c.io", HERE)
