@@ -169,7 +169,7 @@ SECRETS: Final[tuple[Recogniser | Finder, ...]] = (
         URL_CREDENTIALS,
         _USERINFO,
         check=is_value,
-        score=0.99,
+        score=1.0,  # surer than an e-mail address, which `password@host` would be as well
         evidence="user:password@ in a URL",
         source="RFC 3986, 3.2.1",
     ),

@@ -117,5 +117,5 @@ VENDOR_TOKENS: Final[tuple[Recogniser, ...]] = (
     Recogniser(API_KEY, _MODELS, check=token_like, score=0.97, evidence=f"{_PREFIX}, no words", source=_SOURCE),
     *(_family(one, "issuer's parameter, alphabet and length") for one in _WORDED),
     _family(_WEBHOOKS, "issuer's host and path of webhooks"),
-    _family(_SENTRY_DSN, "32 hexadecimal digits as the user of a DSN"),
+    _family(_SENTRY_DSN, "32 hexadecimal digits as the user of a DSN", score=1.0),
 )

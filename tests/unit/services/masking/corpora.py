@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import re
+import string
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -259,6 +260,45 @@ _ORDINARY: Final = """
  "user": "postgres", "session": {"id": "<uuid>", "ttl": 3600}, "uptime": <d6>, "created": <millis>,
   "account": "staging",
  "address": "unix:///run/app.sock", "host": "localhost", "password_policy": "strong", "manager": null}
+---
+{"id": "evt_<b62x24>", "object": "event", "api_version": "2024-06-20", "created": <seconds>, "livemode": false,
+ "pending_webhooks": 1, "type": "payment_intent.succeeded", "request": {"id": "req_<b62x14>",
+  "idempotency_key": "<uuid>"},
+ "data": {"object": {"id": "pi_<b62x24>", "amount": <d5>, "currency": "usd", "status": "succeeded",
+  "latest_charge": "ch_<b62x24>",
+  "payment_method_types": ["card"], "receipt_url": null, "statement_descriptor": "ACME 4711", "transfer_group": null}}}
+---
+{"lockfileVersion": 3, "name": "shop-web", "version": "4.<d2>.0",
+  "packages": {"node_modules/left-pad": {"version": "1.3.<d2>",
+ "resolved": "https://registry.example/left-pad/-/left-pad-1.3.0.tgz", "integrity": "sha512-<base64>", "license": "MIT",
+ "engines": {"node": ">=18.12.0 <21"}}, "node_modules/@scope/core": {"version": "0.<d2>.<d3>",
+  "integrity": "sha512-<base64>"}}}
+---
+{"eventVersion": "1.08", "eventTime": "<time>", "eventSource": "s3.amazonaws.com", "eventName": "PutObject",
+  "awsRegion":
+ "eu-west-1", "requestParameters": {"bucketName": "logs-<d4>", "key": "2024/01/15/part-0000<d1>-<uuid>.parquet"},
+ "responseElements": {"x-amz-request-id": "<caps3><d13>", "x-amz-id-2": "<base64>"}, "eventID": "<uuid>",
+  "readOnly": false,
+ "resources": [{"ARN": "arn:aws:s3:::logs-<d4>", "type": "AWS::S3::Object"}], "versionId": "<b62x32>",
+  "sizeBytes": <d9>}
+---
+{"topic": "orders.v2", "partition": <d1>, "offset": <d10>, "highWatermark": <d10>, "timestamp": <millis>,
+  "key": "<d12>",
+ "headers": {"traceparent": "00-<sha32>-<sha16>-01", "content-type": "application/json", "x-attempt": "3"},
+ "consumer": {"group": "billing", "lag": <d4>, "committed": [<d9>, <d9>, <d9>]}, "schema": {"id": <d4>,
+  "subject": "orders-value"}}
+---
+{"took": 12, "timed_out": false, "_shards": {"total": 5, "failed": 0}, "hits": {"total": <d4>, "max_score": <price>,
+ "hits": [{"_index": "products-2024.01", "_id": "<b62x20>", "_score": <price>, "_source": {"title": "<product>",
+  "color": "#3fa9f5", "ean13": <d13>, "model": "EM-<d4>-<caps3>", "shelf": "A<d2>-<d3>", "batch": "LOT<d8>",
+  "price": "<price> EUR",
+  "valid_until": "2026-12-31", "sizes": ["36", "38", "40-42"], "stock": {"berlin": <d3>, "lyon": <d2>}}}]}}
+---
+{"symbol": "ACME", "open": <price>, "close": <price>, "volume": <d9>, "isin_check": <d1>,
+  "bars": [[<millis>, <price>, <d7>],
+ [<millis>, <price>, <d7>]], "rate": "1.<d5>", "tx": "0x<sha64>", "block": <d8>, "gas": "0x<sha5>", "nonce": <d6>,
+ "window": "P<d1>DT12H", "cron": "*/15 2 * * 1-5", "mac_count": 4, "ratio": "16:9", "range": "bytes=0-<d6>/<d7>",
+  "week": "2024-W07"}
 """
 _PICKS: Final = {
     "state": ("pending", "success", "failed", "shipped", "queued", "cancelled"),
@@ -280,7 +320,7 @@ _PICKS: Final = {
         *("ERROR at com.example.OrderService.place(OrderService.java:<d3>)", "commit <sha40> deployed to eu-west-1"),
         *("secret my-app-tls mounted", "POST /login: password is required", "gc pause <price>ms heap 512M to 300M"),
         *(
-            "listening on 0.0.0.0 port 8080",
+            "listening on port 8080",
             "Fix rounding of totals",
             "Rename token to cursor",
             "id=<uuid> hash=<sha64>",
@@ -288,7 +328,7 @@ _PICKS: Final = {
     ),
 }
 _TIMES: Final = ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%f+00:00", "%Y-%m-%d %H:%M:%S")
-_PLACE = re.compile(r"<([a-z]+)([0-9]*)>")
+_PLACE = re.compile(r"<([a-z]+(?:62x)?)([0-9]*)>")
 
 
 def _filled(random: Random, template: str) -> str:
@@ -299,6 +339,7 @@ def _filled(random: Random, template: str) -> str:
         moment = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(seconds=random.randint(0, 10**8))
         makers: dict[str, Callable[[], str]] = {
             "d": lambda: _digits(random, length),
+            "b62x": lambda: _letters(random, length, string.ascii_letters + string.digits),
             "caps": lambda: _letters(random, length),
             "uuid": lambda: str(uuid.UUID(int=random.getrandbits(128), version=4)),
             "sha": lambda: hashlib.sha256(random.randbytes(8)).hexdigest()[:length],
