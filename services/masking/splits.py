@@ -103,69 +103,16 @@ def _groups(usable: list[tuple[int, Part]], said: str, members: int) -> Iterator
         yield _Group(run, said, not named, len(run) == members)
 
 
-_ORDINALS: Final = frozenset(
-    [
-        "first",
-        "second",
-        "third",
-        "fourth",
-        "fifth",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "a",
-        "b",
-        "c",
-        "d",
-        "e",
-        "f",
-        "g",
-        "h",
-        "i",
-        "ii",
-        "iii",
-        "iv",
-        "v",
-        "last",
-        "middle",
-        "mid",
-        "start",
-        "end",
-        "prefix",
-        "suffix",
-        "head",
-        "tail",
-        "left",
-        "right",
-        "part",
-        "parts",
-        "group",
-        "block",
-        "segment",
-        "seg",
-        "chunk",
-        "piece",
-        "digit",
-        "digits",
-        "num",
-        "no",
-        "number",
-        "area",
-        "serial",
-        "n",
-        "p",
-        "q",
-        "s",
-    ]
+_ORDINAL: Final = re.compile(
+    r"[a-inpqsv]|i{1,3}|iv|first|second|third|fourth|fifth|one|two|three|four|five|last|middle|mid|start|end|prefix|suffix"
+    r"|head|tail|left|right|parts?|group|block|segment|seg|chunk|piece|digits?|num|no|number|area|serial"
 )
 _NUMBER: Final = re.compile(r"([0-9]{1,3})[^0-9]*\Z")
 
 
 @lru_cache(maxsize=4096)
 def _stem(key: str) -> str:
-    return " ".join(word for word in words_of((key,)).split() if word not in _ORDINALS)
+    return " ".join(word for word in words_of((key,)).split() if not _ORDINAL.fullmatch(word))
 
 
 def _by_number(group: list[tuple[int, Part]]) -> list[tuple[int, Part]]:
