@@ -113,7 +113,7 @@ class _Search:
             return False
         for kind, start, end, path, read, offsets in values:
             self._add(Layer(read, keys + path, kind, start, end, offsets, within), depth)
-        return True
+        return not text.lstrip().startswith('"')  # a quotation may just look like a JSON string
 
     def _goes_deeper(self, depth: int, size: int) -> bool:
         """Whether there is room for one more layer; if not, says why."""
