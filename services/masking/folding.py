@@ -66,10 +66,26 @@ class Folded:
 
 def fold(text: str) -> Folded:
     """The text as detectors read it. Total: any str, lone surrogates included (they become U+FFFD)."""
-    if text.isascii() and (text.isprintable() or not _CHANGED_ASCII.search(text)):
+    if text.isascii():
+        if text.isprintable() or not _CHANGED_ASCII.search(text):
+            return Folded(text)
+    elif not _NOTABLE.search(text):
         return Folded(text)
-    folded, offsets = _characters(text)
-    return Folded(folded if folded.isascii() else _lookalikes(folded), offsets)
+    characters = set(text)
+    folded, offsets = text, None
+    special = characters & _SPECIALS
+    if not special.isdisjoint(_UNEVEN):
+        folded, offsets = _closely(text)
+    elif len(special) <= _FEW:
+        for character in special:
+            folded = folded.replace(character, _TABLE[character])
+    else:
+        folded = folded.translate(_EVEN)
+    if not characters.isdisjoint(_IDEOGRAPHS):
+        folded = _IDEOGRAPHIC.sub(lambda match: match[0].translate(_IDEOGRAPHIC_DIGITS), folded)
+    if not characters.isdisjoint(_LOOKALIKES) and _MIXED.search(folded):
+        folded = _TOKEN.sub(_latin, folded)
+    return Folded(folded, offsets)
 
 
 _CONTROLS: Final = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
@@ -159,16 +175,17 @@ def _class(characters: Iterable[str]) -> str:
     return f"[{plain}\U00010000-\U0010ffff]"
 
 
-_UNEVEN: Final = re.compile(_class(_DEPENDING | {character for character, read in _TABLE.items() if len(read) != 1}))
+_UNEVEN: Final = _DEPENDING | {character for character, read in _TABLE.items() if len(read) != 1}
 """Whatever is not always, or not by exactly one character, replaced."""
-_SPECIAL: Final = re.compile(_class(_DEPENDING | _TABLE.keys()))
+_EVEN: Final = {ord(character): read for character, read in _TABLE.items() if character not in _UNEVEN}
+_SPECIALS: Final = _DEPENDING | _TABLE.keys()
+_SPECIAL: Final = re.compile(_class(_SPECIALS))
 _RUN: Final = re.compile(f"{_SPECIAL.pattern}+")  # not what is searched for: a repetition is found ten times slower
+_FEW: Final = 16
 
 
-def _characters(text: str) -> tuple[str, OffsetMap | None]:
+def _closely(text: str) -> tuple[str, OffsetMap | None]:
     """Each character by itself or with its neighbours; nothing that this could change again is left."""
-    if not _UNEVEN.search(text):
-        return _SPECIAL.sub(lambda match: _TABLE.get(match[0], match[0]), text), None
     parts: list[str] = []
     offsets = OffsetMap()
     position = length = 0
@@ -229,27 +246,21 @@ _LATIN: Final = str.maketrans(
     "agabcdefghijklmnoprstuvwyz",
 )
 """Letters that look like Latin ones (of Unicode's confusables): Cyrillic, Greek, Armenian, Cherokee, phonetic."""
-_LOOKALIKE: Final = re.compile(f"[{''.join(map(chr, _LATIN))}]")
+_LOOKALIKES: Final = frozenset(map(chr, _LATIN))
 _TOKEN: Final = re.compile(r"[\w-]+")
 _MIXED: Final = re.compile(r"[0-9A-Za-z_-][^\x00-\x7f]|[^\x00-\x7f][0-9A-Za-z_-]")
 _ASCII_LETTER: Final = re.compile("[A-Za-z]")
 _ASCII_DIGIT: Final = re.compile("[0-9]")
-_IDEOGRAPHS: Final = "〇一二三四五六七八九"
-_IDEOGRAPHIC: Final = re.compile(f"[{_IDEOGRAPHS}零]{{6,}}")
-_IDEOGRAPHIC_DIGITS: Final = str.maketrans(_IDEOGRAPHS + "零", "01234567890")
-
-
-def _lookalikes(text: str) -> str:
-    """Character for character: lookalikes of Latin letters in tokens with ASCII letters (or with digits and nothing
-    but lookalikes, as in a number plate), and ideographic digits where six and more follow each other."""
-    if _IDEOGRAPHIC.search(text):
-        text = _IDEOGRAPHIC.sub(lambda match: match[0].translate(_IDEOGRAPHIC_DIGITS), text)
-    if _LOOKALIKE.search(text) and _MIXED.search(text):
-        text = _TOKEN.sub(_latin, text)
-    return text
+_IDEOGRAPHIC_DIGITS: Final = str.maketrans("〇一二三四五六七八九零", "01234567890")
+_IDEOGRAPHS: Final = frozenset(map(chr, _IDEOGRAPHIC_DIGITS))
+_IDEOGRAPHIC: Final = re.compile(f"[{''.join(_IDEOGRAPHS)}]{{6,}}")
+_NOTABLE: Final = re.compile(_class(_SPECIALS | _LOOKALIKES | _IDEOGRAPHS))
+"""Nothing is done to a text without any of these."""
 
 
 def _latin(match: re.Match[str]) -> str:
+    """Lookalikes of Latin letters in a token with ASCII letters, or with digits and nothing but lookalikes (as in a
+    number plate); character for character."""
     token = match[0]
     if token.isascii():
         return token
