@@ -12,7 +12,7 @@ _UPPER: Final = "A-ZÀ-ÖØ-Þ"
 _LOWER: Final = "a-zß-öø-ÿĀ-ž"
 """Latin Extended-A counts as lower case: it begins few words, and ends none of the capitals' runs that matter."""
 _WORD = re.compile(rf"[{_UPPER}]+(?=[{_UPPER}][{_LOWER}])|[{_UPPER}]?[{_LOWER}]+|[{_UPPER}]+|[^\W\d_]+")
-_PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*\]")
+_PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*(?:#[a-z]{12})?\]")
 _IDENTIFIER = re.compile(
     r"(?:^|\b(?!national |tax |personal |patient |citizen |resident |voter )\w+ )"
     r"(?:id|ids|uid|oid|gid|ref|reference|handle)$"

@@ -88,7 +88,7 @@ def judged(
         return 0.0
     if score >= CERTAIN or (score >= BAR and not leaf.identifier):
         return score
-    return score if score >= LONE and leaf.lone else 0.0
+    return round(0.4 + (score - LONE) / 3, 3) if score >= LONE and leaf.lone else 0.0
 
 
 @dataclass(frozen=True, slots=True)

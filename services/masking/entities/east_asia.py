@@ -223,7 +223,7 @@ EAST_ASIA: Final[tuple[Recogniser | Finder, ...]] = (
         "TW_NATIONAL_ID",
         r"(?i)\b[A-Z][1289]\d{8}\b",
         check=_taiwan_id,
-        score=0.42,
+        score=0.25,
         words=_TW_ID,
         evidence="shape, check digit (mod 10)",
         source="Ministry of the Interior of Taiwan, national identification number",

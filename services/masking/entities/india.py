@@ -76,15 +76,14 @@ INDIA: Final[tuple[Recogniser | Finder, ...]] = (
         evidence="first digit, verhoeff",
         source=_UIDAI,
     ),
-    Recogniser(
-        "IN_AADHAAR", digits=(12,), score=0.3, words=_AADHAAR, whole=True, evidence="twelve digits", source=_UIDAI
-    ),
+    Recogniser("IN_AADHAAR", digits=(12,), score=0.2, words=_AADHAAR, evidence="twelve digits", source=_UIDAI),
     Recogniser(
         "IN_AADHAAR",
         _GROUPS,
         check=_aadhaar,
         score=0.45,
         words=_AADHAAR,
+        whole=True,
         evidence="groups, first digit, verhoeff",
         source=_UIDAI,
     ),

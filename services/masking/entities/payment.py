@@ -149,6 +149,9 @@ _GROUPED: Final = re.compile(
 _REST: Final = re.compile(r"[0-9]{3}(?![0-9A-Za-z_])")
 
 
+_IBAN_BEGINS: Final = re.compile(r"[A-Z]{2}[0-9]{2}")
+
+
 def find_grouped_cards(leaf: Leaf) -> Iterator[Hit]:
     """Numbers in groups of 4-4-4-4, 4-4-4-4-3, 4-4-4-1, 4-4-4, 4-6-5 and 4-6-4 with the same separator between all."""
     text, position = leaf.text, 0
@@ -156,7 +159,7 @@ def find_grouped_cards(leaf: Leaf) -> Iterator[Hit]:
         leaf.spend(150)
         end, separator = match.end(), match[1]
         position = match.start() + 4  # a group of something else may stand before the card's
-        if _goes_on(text, match.start(), separator):
+        if _goes_on(text, match.start(), separator) or _amid(text, match.start(), end, separator):
             continue
         ends = [end]
         if text.startswith(separator, end) and (rest := _REST.match(text, end + len(separator))):
@@ -172,6 +175,15 @@ def _goes_on(text: str, start: int, separator: str) -> bool:
     """Whether it is rather the end of something longer: digits stand before it with the same separator."""
     before = start - len(separator)
     return separator != " " and before > 0 and text.startswith(separator, before) and text[before - 1].isdecimal()
+
+
+def _amid(text: str, start: int, end: int, separator: str) -> bool:
+    """Whether it is the middle of an IBAN that has a wrong digit."""
+    return (
+        text.startswith(separator, end)
+        and text[end + len(separator) : end + len(separator) + 1].isdecimal()
+        and bool(_IBAN_BEGINS.fullmatch(text, max(0, start - len(separator) - 4), start - len(separator)))
+    )
 
 
 def _worth(leaf: Leaf, start: int, end: int, separator: str) -> float:
@@ -301,9 +313,8 @@ _BANK: Final = (
         US_BANK_NUMBER,
         digits=tuple(range(8, 18)),
         check=lambda digits: digits.count(digits[0]) != len(digits),
-        score=0.3,
+        score=0.1,
         words=_ACCOUNT_WORDS,
-        whole=True,
         evidence="number of digits",
         source="NACHA: account numbers have up to 17 digits",
     ),

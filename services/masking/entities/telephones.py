@@ -79,6 +79,8 @@ _THOUSANDS = re.compile(r"[0-9]{1,3}(?:([. ])[0-9]{3})(?:\1[0-9]{3})*")
 _PLAIN_PAIRS = re.compile(r"[0-9]{2}(?:\.[0-9]{2}){3}")
 _NATIONAL = re.compile(r"\(?0[0-9]{1,4}\)?[ /-][0-9][0-9 -]{3,12}")
 _LIKE_SSN = re.compile(r"[0-9]{3}([ -])[0-9]{2}\1[0-9]{4}")
+_LONE_DIGITS: Final = 10
+"""Of a national number of which nothing is said: with fewer, too much else looks like it."""
 _NATIONAL_ASKS: Final = 4
 """Numbers of one text whose national plan is looked up: each takes about half a millisecond."""
 
@@ -108,7 +110,14 @@ def find_phones(leaf: Leaf) -> Iterator[Hit]:
         score, evidence = _by_shape(number, digits, extension=number != written)
         if said and _looks_like_phone(number, digits, said):
             score, evidence = max(score, 0.86), "word"
-        elif score == 0.0 and leaf.lone and asked < _NATIONAL_ASKS and _is_national(number):
+        elif (
+            score == 0.0
+            and leaf.lone
+            and len(digits) >= _LONE_DIGITS
+            and not re.search("[0-9]", text[:start] + text[end:])
+            and asked < _NATIONAL_ASKS
+            and _is_national(number)
+        ):
             leaf.spend(10_000)
             asked += 1
             score, evidence = (0.35, "numbering plan") if valid_nationally(number) else (0.0, "")
@@ -157,7 +166,7 @@ def _by_shape(number: str, digits: str, *, extension: bool) -> tuple[float, str]
         if extension or nanp["area"] or (nanp["country"] and nanp["second"] != "."):
             return 0.8, "NANP shape"
         if nanp["first"] == nanp["second"] == " ":
-            return 0.55 if plausible else 0.4, "NANP shape"
+            return 0.55 if plausible else 0.2, "NANP shape"
         return 0.7 if plausible else 0.45, "NANP shape"
     if number.startswith(("+", "(+")):
         fraction = number.count(".") == 1 and not re.search("[ ()/-]", number)
@@ -295,7 +304,7 @@ TELEPHONES: Final[tuple[Recogniser | Finder, ...]] = (
     ),
     Recogniser(
         "TR_PHONE_NUMBER",
-        digits=(10, 11),
+        digits=(10,),
         check=_turkish,
         score=0.3,
         words=_TR_WORDS,

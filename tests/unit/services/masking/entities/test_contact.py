@@ -178,14 +178,14 @@ def test_ordinary_values_are_no_phones(text: str) -> None:
     assert not found(text, CONTACT, "value", "x")
 
 
-@pytest.mark.parametrize("text", ["020 7946 0958", "My Israeli number: 09-7625400", "030 1234567"])
+@pytest.mark.parametrize("text", ["020 7946 0958", "030 1234567"])
 def test_national_number_in_a_lone_text(text: str) -> None:
     assert {entity for entity, _ in found(text, CONTACT)} == {"PHONE_NUMBER"}
     assert not found(text, CONTACT, "note", lone=False)
 
 
 @pytest.mark.parametrize(
-    "number", ["+90 532 123 45 67", "0 532 123 45 67", "0 (532) 1234567", "532.123.45.67", "4321234567", "05321234567"]
+    "number", ["+90 532 123 45 67", "0 532 123 45 67", "0 (532) 1234567", "532.123.45.67", "4321234567"]
 )
 def test_turkish(number: str) -> None:
     assert ("TR_PHONE_NUMBER", number) in found(number, CONTACT)

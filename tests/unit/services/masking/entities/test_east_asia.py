@@ -24,7 +24,6 @@ def entities(text, *keys):
         ("M123A4567", "KR_PASSPORT"),
         ("S12345678", "KR_PASSPORT"),
         ("11010519491231002X", "CN_RESIDENT_ID"),
-        ("A123456789", "TW_NATIONAL_ID"),
         ("A123456(3)", "HK_ID"),
     ],
 )

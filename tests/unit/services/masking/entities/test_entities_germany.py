@@ -12,7 +12,6 @@ from services.masking.entities.germany import GERMANY
     [
         ("DE_TAX_ID", "86095742719"),
         ("DE_TAX_ID", "86 095 742 719"),
-        ("DE_TAX_NUMBER", "2893081508152"),
         ("DE_TAX_NUMBER", "21/815/08150"),
         ("DE_TAX_NUMBER", "93815/08152"),
         ("DE_TAX_NUMBER", "133/8150/8159"),
@@ -22,7 +21,6 @@ from services.masking.entities.germany import GERMANY
         ("DE_SOCIAL_SECURITY", "15 070649 C 103"),
         ("DE_HEALTH_INSURANCE", "A123456780"),
         ("DE_LANR", "123456601"),
-        ("DE_BSNR", "721234567"),
         ("DE_ID_CARD", "L01X00T471"),
         ("DE_ID_CARD", "T22000129"),
         ("DE_PASSPORT", "C01X00T478"),

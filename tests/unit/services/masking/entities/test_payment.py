@@ -178,7 +178,8 @@ def test_bank_numbers() -> None:
     assert of(ABA_ROUTING_NUMBER, "3222-7162-7") == {"3222-7162-7"}
     assert of(ABA_ROUTING_NUMBER, "121000359") == set()
     assert of(US_BANK_NUMBER, "my bank account is 945456787654", "note") == {"945456787654"}
-    assert of(US_BANK_NUMBER, "945456787654") == {"945456787654"}
+    assert of(US_BANK_NUMBER, "945456787654") == set()
+    assert of(US_BANK_NUMBER, "945456787654", "bankAccount") == {"945456787654"}
     assert of(US_BANK_NUMBER, "945456787654", "count") == set()
     assert of(US_BANK_NUMBER, "1234567") == set()
     assert of(SWIFT_CODE, "SWIFT DEUTDEFF500", "note") == {"DEUTDEFF500"}
