@@ -12,37 +12,32 @@ characters read, so that the answer does not depend on the machine.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from contracts.events import Finding
 from contracts.model import JsonValue
-from services.masking.document import DROPPED, Document, Dropped, NotInspectableError, Text, decimal_text
-from services.masking.entities.keyed import KeyRule
+from services.masking.document import DROPPED, Document, Dropped, Text
 from services.masking.folding import Folded, fold
-from services.masking.hints import NEVER, NO_HINTS, Hints
+from services.masking.hints import NO_HINTS, Hints
 from services.masking.layers import Layer, unwrap
 from services.masking.leaf import Leaf, OutOfStepsError, lone_text, words_of
 from services.masking.machine import Machine, default_machine
 from services.masking.places import Path, Places
-from services.masking.recogniser import BAR, Hit
+from services.masking.recogniser import Hit
 from services.masking.scanning import ScanFailedError
-from services.masking.strategies import PLACEHOLDER, REDACTED, Disguise, Written, redacted
-from services.masking.tokens import TOKEN
+from services.masking.spans import blanked, merged, original
+from services.masking.splits import LONGEST, Part, split_over
+from services.masking.strategies import REDACTED, Disguise, Written, redacted
+from services.masking.walking import Place, Walk, is_told
 
 UNINSPECTABLE: Final = "[UNINSPECTABLE]"
-BLANK: Final = "\0"
 _ROUNDS: Final = 8
 _LONE: Final = 256
 """Code points of a document that is one text, up to which its weak candidates count: it is a value, not prose."""
 _PIECE: Final = 4096
 """Code points that are scanned together."""
-_SMALL: Final = 1000
-"""Numbers below are nothing that a detector finds."""
-_TEXT_ONLY: Final = frozenset({str})
-_PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z_-]{0,39}[0-9]{0,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +103,6 @@ def mask(
     return masking.run(document, hints.of_values)
 
 
-@lru_cache(maxsize=4096)
-def _plain(key: str) -> bool:
-    """Whether the key is an identifier in which nothing can hide."""
-    return bool(_PLAIN_KEY.fullmatch(key))
-
-
-class Place(NamedTuple):
-    """Where a value stands: the container's number and the key in it, and the nearest key of an object."""
-
-    container: int
-    key: Any
-    name: str
-
-
 class _Unit(NamedTuple):
     """A text to scan: the leaf's of that number, or what a layer of it holds."""
 
@@ -142,11 +123,11 @@ class _Masking:
         self.limits = limits
         self.document = Document(value)
         self.places = Places(hints)
-        self.steps = limits.steps
-        self.texts: list[Text] = []
+        self.walk = Walk(machine, self.document, limits.depth, limits.leaf, limits.steps)
+        self.texts = self.walk.texts
+        self.failed = self.walk.failed
         self.hits: dict[int, list[Hit]] = {}
         """By the index of the text, spans in its own code points."""
-        self.failed: dict[int, str] = {}
         self.uninspectable: dict[str, None] = {}
         self.findings: list[Finding] = []
         self.readings: list[Reading] | None = [] if explain else None
@@ -157,101 +138,22 @@ class _Masking:
 
     def run(self, value: JsonValue, hints: Hints) -> Masked:
         try:
-            self._value(value, Place(-1, None, ""), hints, 0, None)
+            self.walk.value(value, Place(-1, None, ""), hints)
+            for place, code in self.walk.withheld:
+                self._withhold(place.container, place.key, code)
+            self.hits = {index: [hit] for index, hit in self.walk.told.items()}
             self.lone = len(self.texts) == 1 and self._is_lone(value)
             self._scan([index for index, text in enumerate(self.texts) if text.named])
             self._rename()
             self._scan([i for i, text in enumerate(self.texts) if not text.named and i not in self.hits])
+            self._join_splits()
             for index in sorted({*self.hits, *self.failed}):
                 self._write(index)
             view = self.document.view()
         except Exception:
             self.uninspectable["detector_failed"] = None
-            view, self.findings = UNINSPECTABLE, []
+            view, self.findings, self.readings = UNINSPECTABLE, [], None
         return Masked(view, tuple(self.findings), tuple(self.uninspectable), tuple(self.readings or ()))
-
-    # 1. Walking
-
-    def _value(self, value: Any, place: Place, hints: Hints, depth: int, rule: KeyRule | None) -> None:
-        """Anything but what `_members` sees to by itself."""
-        if isinstance(value, (dict, list)):
-            if depth >= self.limits.depth:
-                self._withhold(place.container, place.key, "too_deep")
-            elif isinstance(value, dict) and not _TEXT_ONLY.issuperset(map(type, value)):
-                self._withhold(place.container, place.key, "not_json")
-            else:
-                self._members(value, place, hints, depth + 1, rule)
-        elif isinstance(value, str):
-            self._leaf(value, value, place, hints, rule)
-        elif isinstance(value, bool):
-            if hints.mask:
-                self._leaf(value, "true" if value else "false", place, hints, None)
-        elif value is not None and (rule or hints.mask or not _tells_nothing(value)):
-            try:
-                self._leaf(value, decimal_text(value), place, hints, rule)
-            except NotInspectableError as error:
-                self._withhold(place.container, place.key, error.code)
-
-    def _members(
-        self, value: dict[Any, Any] | list[Any], place: Place, hints: Hints, depth: int, rule: KeyRule | None
-    ) -> None:
-        """The members of an object or the items of an array, in order. The loop that everything passes through: what
-        most leaves are is seen to here."""
-        here = self.document.enter(value, place.container, place.key)
-        named = isinstance(value, dict)
-        hinted = hints is not NO_HINTS
-        texts, rule_of, shortest, longest = self.texts, self.machine.rule, self.machine.shortest, self.limits.leaf
-        name, below = place.name, hints
-        members: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in members:
-            if named:
-                name = key
-                rule = rule_of(key, place.name)
-                if not _plain(key) and hints.mask != NEVER:
-                    self._key(key, here)
-            if hinted:
-                below = hints.property(key) if named else hints.item(key)
-            elif rule is None:
-                kind = type(item)
-                if kind is str:
-                    length = len(item)
-                    if length <= longest and self.steps > length:
-                        if length >= shortest:
-                            self.steps -= length + 16
-                            texts.append(Text(here, key, item, item))
-                        continue
-                elif kind is int and -_SMALL < item < _SMALL:
-                    continue
-            self._value(item, Place(here, key, name), below, depth, rule)
-
-    def _key(self, name: str, container: int) -> None:
-        if code := self._refused(name):
-            self.failed[len(self.texts)] = code
-        self.texts.append(Text(container, name, name, name, named=True))
-
-    def _leaf(self, value: JsonValue, text: str, place: Place, hints: Hints, rule: KeyRule | None) -> None:
-        if hints.mask == NEVER or not text:
-            return
-        if not (hints.mask or rule) and len(text) < self.machine.shortest:
-            return
-        index = len(self.texts)
-        self.texts.append(Text(place.container, place.key, value, text))
-        if code := self._refused(text):
-            self.failed[index] = code
-        elif hints.mask:
-            self.hits[index] = [Hit(0, len(text), hints.mask, 1.0, "annotation")]
-        elif rule and self._is_told(rule, text):
-            self.hits[index] = [Hit(0, len(text), rule.entity, rule.score, "key")]
-
-    def _is_told(self, rule: KeyRule, text: str) -> bool:
-        return not already_masked(text) and rule.plausible(text) and not self.machine.allows(rule.entity, text)
-
-    def _refused(self, text: str) -> str | None:
-        """Why the text is not to be looked at; takes its steps."""
-        if len(text) > self.limits.leaf:
-            return "too_large"
-        self.steps -= len(text) + 16
-        return "out_of_steps" if self.steps < 0 else None
 
     def _is_lone(self, value: JsonValue) -> bool:
         path = self.document.path(self.texts[0].container, self.texts[0].key)
@@ -259,8 +161,8 @@ class _Masking:
         return len(self.texts[0].text) <= _LONE and lone_text(path, members)
 
     def spend(self, steps: int) -> None:
-        self.steps -= steps
-        if self.steps < 0:
+        self.walk.steps -= steps
+        if self.walk.steps < 0:
             raise OutOfStepsError
 
     # 2. Scanning
@@ -311,7 +213,7 @@ class _Masking:
             rule = None
             if names and layer.kind in ("string", "number"):
                 rule = self.machine.rule(names[-1], names[-2] if len(names) > 1 else "")
-            if rule and self._is_told(rule, unit.text):
+            if rule and is_told(self.machine, rule, unit.text):
                 self._note(unit, [Hit(0, len(unit.text), rule.entity, rule.score, "key")])
             else:
                 rest.append(unit)
@@ -345,7 +247,7 @@ class _Masking:
                 start, end = unit.layer.original(hit.start, hit.end)
                 self.inner[unit.number, start, end] = unit.layer, unit.text[hit.start : hit.end]
                 hits[position] = hit._replace(start=start, end=end)
-        self.hits[unit.number] = _merged(self.hits.get(unit.number, []) + hits)
+        self.hits[unit.number] = merged(self.hits.get(unit.number, []) + hits)
 
     def _words(self, indexes: list[int]) -> str:
         """The words of all keys that lead to the texts."""
@@ -381,17 +283,17 @@ class _Masking:
         for _ in range(_ROUNDS):
             found = [hit for hit in found if not self.machine.allows(hit.entity, text[hit.start : hit.end])]
             if not found:
-                return [_original(hit, folded) for hit in hits]
+                return [original(hit, folded) for hit in hits]
             if self.readings is not None:
                 self.said.setdefault(unit.number, []).extend(self._in_leaf(unit, folded, found))
-            hits = _merged(hits + found)
-            remaining = _blanked(text, hits)
+            hits = merged(hits + found)
+            remaining = blanked(text, hits)
             found = []
             if _REMAINS.search(remaining):
                 try:
                     found = self.machine.scanner.hits(self._as_leaf(unit, remaining))
                 except ScanFailedError:
-                    self.failed[unit.number] = "detector_failed" if self.steps >= 0 else "out_of_steps"
+                    self.failed[unit.number] = "detector_failed" if self.walk.steps >= 0 else "out_of_steps"
                     return []
         self.failed[unit.number] = "too_many_findings"
         return []
@@ -414,6 +316,30 @@ class _Masking:
                     others[said.entity] = said
             for one in (hit, *sorted(others.values(), key=lambda other: -other.score)):
                 yield Reading(path, one.entity, one.start, one.end, one.score, one.evidence)
+
+    # 3. What is split over siblings
+
+    def _join_splits(self) -> None:
+        """Each part of a value that is split over the members of a container is a hit from end to end."""
+        known: dict[tuple[int, Any], int] = {}
+        for container in self.walk.split:
+            here = self.document.containers[container]
+            members = here.value.items() if isinstance(here.value, dict) else enumerate(here.value)
+            scalars = [(key, item) for key, item in members if isinstance(item, (str, int, float))]
+            texts = [_short(item) for _, item in scalars]
+            parts = [
+                Part(key, fold(text).text, isinstance(item, str))
+                for (key, item), text in zip(scalars, texts, strict=True)
+            ]
+            for split in split_over(parts, self.document.path(here.parent, here.key), len(here.value)):
+                known = known or {(text.container, text.key): i for i, text in enumerate(self.texts) if not text.named}
+                for position in split.parts:
+                    key, item = scalars[position]
+                    index = known.setdefault((container, key), len(self.texts))
+                    if index == len(self.texts):
+                        self.texts.append(Text(container, key, item, texts[position]))
+                    hit = Hit(0, len(texts[position]), split.entity, split.score, split.evidence)
+                    self.hits[index] = merged([*self.hits.get(index, ()), hit])
 
     # 5. Writing
 
@@ -480,60 +406,12 @@ class _Masking:
 _REMAINS: Final = re.compile(r"[^\0\s\[\]][^\0]{2}")
 
 
-def already_masked(text: str) -> bool:
-    """Whether the text is what masking itself writes for a whole value."""
-    return text.startswith(("[", "tok_")) and bool(PLACEHOLDER.fullmatch(text) or TOKEN.fullmatch(text))
-
-
-def _tells_nothing(number: Any) -> bool:
-    """Whether a number cannot be anything by itself: a small one, or a fraction."""
-    if type(number) is int:
-        return -_SMALL < number < _SMALL
-    return type(number) is float and not number.is_integer()
+def _short(item: str | float) -> str:
+    """The text of a scalar that could be a part of a value, empty for any other."""
+    if isinstance(item, str):
+        return item if len(item) <= 2 * LONGEST else ""
+    return str(item) if type(item) is int and 0 <= item < 10**LONGEST else ""
 
 
 def _json_pointer(path: Path) -> str:
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
-
-
-def _original(hit: Hit, folded: Folded) -> Hit:
-    start, end = folded.original(hit.start, hit.end)
-    return hit._replace(start=start, end=end)
-
-
-def _merged(hits: list[Hit]) -> list[Hit]:
-    """Disjoint hits in order. Overlapping ones become one that covers them all, under the name of the surest (then the
-    longest), but what is weak by itself adds nothing to what is not: an address in a URL is no whole URL."""
-    if len(hits) < 2:
-        return hits
-    strong = _united([hit for hit in hits if hit.score >= BAR])
-    weak = [hit for hit in hits if hit.score < BAR]
-    if not weak:
-        return strong
-    return sorted(
-        (*strong, *(hit for hit in _united(weak) if not any(hit.start < s.end and s.start < hit.end for s in strong)))
-    )
-
-
-def _united(hits: list[Hit]) -> list[Hit]:
-    united: list[Hit] = []
-    for hit in sorted(hits):
-        if united and hit.start < united[-1].end:
-            last = united[-1]
-            best = max(last, hit, key=lambda one: (one.score, one.end - one.start))
-            united[-1] = best._replace(start=last.start, end=max(last.end, hit.end))
-        else:
-            united.append(hit)
-    return united
-
-
-def _blanked(text: str, hits: Sequence[Hit]) -> str:
-    """The text with the hits as brackets around nothing, of the same length: so offsets stay, and what stands next
-    to a hit has the same neighbour as it will have in the view."""
-    parts: list[str] = []
-    position = 0
-    for hit in hits:
-        length = hit.end - hit.start
-        parts += (text[position : hit.start], f"[{BLANK * (length - 2)}]"[:length])
-        position = hit.end
-    return "".join((*parts, text[position:]))
