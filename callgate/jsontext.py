@@ -73,7 +73,8 @@ def parse(
     """
     text = _decode(data, max_bytes)
     value = _scan(text, numbers, max_depth)
-    if (text.count("[") + text.count("{") > max_depth) or _ESCAPED_SURROGATE.search(text):
+    deep = text.count("[") + text.count("{") > max_depth and _is_deeper(value, max_depth)
+    if deep or _ESCAPED_SURROGATE.search(text):
         _inspect(value, max_depth)
     return value
 
@@ -134,6 +135,21 @@ def _scan(text: str, numbers: Numbers, max_depth: int) -> JsonValue:
         marked = None
     _inspect(marked, max_depth)
     raise JsonTextError(code)
+
+
+def _is_deeper(value: JsonValue, max_depth: int) -> bool:
+    """Whether arrays and objects are nested deeper than that; level by level, since most values are no containers."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(max_depth):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _inspect(value: JsonValue, max_depth: int) -> None:

@@ -4,9 +4,9 @@ Containers are numbered as they are met, parents before children, so a path is f
 leaf, and a view is made from the last container to the first.
 """
 
-from bisect import insort
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from heapq import heapify, heappop, heappush
+from typing import Any, Final
 
 from callgate.jsontext import RawNumber
 from contracts.model import JsonValue
@@ -31,47 +31,38 @@ class NotInspectableError(Exception):
         self.code = code
 
 
-class Container(NamedTuple):
-    """An object or array, and where it stands: the number of the one around (-1 for none), and the key there."""
-
-    value: Any
-    parent: int
-    key: Any
-
-
-class Text(NamedTuple):
-    """A leaf, or an object's key (`named`), as text. `container` is -1 for the document itself."""
-
-    container: int
-    key: Any
-    value: JsonValue
-    text: str
-    named: bool = False
-
-
 class Document:
     """The containers of a document. `change` and `rename` say what becomes of leaves and keys; `view` builds it."""
 
     def __init__(self, value: JsonValue) -> None:
-        self.containers: list[Container] = []
+        self.values: list[Any] = []
+        """The containers; what stands where in them: the number of the container around (-1 for none), and the key."""
+        self.parents: list[int] = []
+        self.keys: list[Any] = []
         self._root: Any = value
         self._changes: dict[int, dict[Any, Any]] = {}
         self._names: dict[int, dict[str, str]] = {}
         """What keys are called in the view, where that is not what they are called here; both by container."""
+        self._taken: dict[int, dict[str, int]] = {}
+        """By container in which keys were renamed: every name in it, and the number to try next beside it."""
 
     def enter(self, value: Any, parent: int, key: Any) -> int:
-        self.containers.append(Container(value, parent, key))
-        return len(self.containers) - 1
+        self.values.append(value)
+        self.parents.append(parent)
+        self.keys.append(key)
+        return len(self.values) - 1
 
     def path(self, container: int, key: Any) -> Path:
         """The path into the view of what stands there under that key; that of the root is `path(-1, None)`."""
         steps: list[Any] = []
         while container >= 0:
-            here = self.containers[container]
             names = self._names.get(container)
             steps.append(names.get(key, key) if names else key)
-            key, container = here.key, here.parent
+            key, container = self.keys[container], self.parents[container]
         return tuple(reversed(steps))
+
+    def path_of(self, container: int) -> Path:
+        return self.path(self.parents[container], self.keys[container])
 
     def change(self, container: int, key: Any, value: Any) -> None:
         if container < 0:
@@ -82,26 +73,30 @@ class Document:
     def rename(self, container: int, key: str, name: str) -> None:
         """Gives a key another name, made distinct from its siblings'."""
         names = self._names.setdefault(container, {})
-        taken = {*self.containers[container].value, *names.values()}
-        candidate, number = name, 2
+        if container not in self._taken:
+            self._taken[container] = dict.fromkeys(self.values[container], 2)
+        taken = self._taken[container]
+        candidate = name
         while candidate in taken:
-            candidate, number = f"{name}#{number}", number + 1
+            candidate, taken[name] = f"{name}#{taken[name]}", taken[name] + 1
+        taken[candidate] = 2
         names[key] = candidate
 
     def view(self) -> Any:
         """The document with the changes; a container in which nothing changed is the same object."""
-        waiting = sorted({*self._changes, *self._names})
+        waiting = [-number for number in {*self._changes, *self._names}]
+        heapify(waiting)
         while waiting:
             # The last first: what stands inside was entered after what stands around it.
-            number = waiting.pop()
-            here = self.containers[number]
-            self.change(here.parent, here.key, self._rebuilt(number))
-            if here.parent >= 0 and here.parent not in waiting:
-                insort(waiting, here.parent)
+            number = -heappop(waiting)
+            parent = self.parents[number]
+            if parent >= 0 and parent not in self._changes and parent not in self._names:
+                heappush(waiting, -parent)
+            self.change(parent, self.keys[number], self._rebuilt(number))
         return self._root
 
     def _rebuilt(self, number: int) -> Any:
-        value = self.containers[number].value
+        value = self.values[number]
         changes, names = self._changes.get(number, {}), self._names.get(number, {})
         if isinstance(value, dict):
             members = ((names.get(key, key), changes.get(key, old)) for key, old in value.items())

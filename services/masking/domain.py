@@ -12,25 +12,25 @@ characters read, so that the answer does not depend on the machine.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from contracts.events import Finding
 from contracts.model import JsonValue
-from services.masking.document import DROPPED, Document, Dropped, Text
+from services.masking.document import DROPPED, Document, Dropped
 from services.masking.folding import Folded, fold
 from services.masking.hints import NO_HINTS, Hints
 from services.masking.layers import Layer, unwrap
 from services.masking.leaf import Leaf, OutOfStepsError, lone_text, words_of
-from services.masking.machine import Machine, default_machine
+from services.masking.machine import Machine, default_machine, key_rule
 from services.masking.places import Path, Places
 from services.masking.recogniser import Hit
 from services.masking.scanning import ScanFailedError
 from services.masking.spans import blanked, merged, original
 from services.masking.splits import LONGEST, Part, split_over
 from services.masking.strategies import REDACTED, Disguise, Written, redacted
-from services.masking.walking import Place, Walk, is_told
+from services.masking.walking import Walk, is_told
 
 UNINSPECTABLE: Final = "[UNINSPECTABLE]"
 _ROUNDS: Final = 8
@@ -137,15 +137,17 @@ class _Masking:
         self.lone = False
 
     def run(self, value: JsonValue, hints: Hints) -> Masked:
+        walk = self.walk
         try:
-            self.walk.value(value, Place(-1, None, ""), hints)
-            for place, code in self.walk.withheld:
-                self._withhold(place.container, place.key, code)
-            self.hits = {index: [hit] for index, hit in self.walk.told.items()}
+            walk.value(value, hints=hints)
+            for container, key, code in walk.withheld:
+                self._withhold(container, key, code)
+            self.hits = {index: [hit] for index, hit in walk.told.items()}
             self.lone = len(self.texts) == 1 and self._is_lone(value)
-            self._scan([index for index, text in enumerate(self.texts) if text.named])
+            self._scan(walk.names)
             self._rename()
-            self._scan([i for i, text in enumerate(self.texts) if not text.named and i not in self.hits])
+            done = {*walk.names, *walk.told}
+            self._scan([i for i in range(len(self.texts)) if i not in done] if done else range(len(self.texts)))
             self._join_splits()
             for index in sorted({*self.hits, *self.failed}):
                 self._write(index)
@@ -156,9 +158,11 @@ class _Masking:
         return Masked(view, tuple(self.findings), tuple(self.uninspectable), tuple(self.readings or ()))
 
     def _is_lone(self, value: JsonValue) -> bool:
-        path = self.document.path(self.texts[0].container, self.texts[0].key)
         members = len(value) if isinstance(value, dict) else 1
-        return len(self.texts[0].text) <= _LONE and lone_text(path, members)
+        return len(self.texts[0]) <= _LONE and lone_text(self._path(0), members)
+
+    def _path(self, index: int) -> Path:
+        return self.document.path(*self.walk.places[index])
 
     def spend(self, steps: int) -> None:
         self.walk.steps -= steps
@@ -167,41 +171,41 @@ class _Masking:
 
     # 2. Scanning
 
-    def _scan(self, indexes: list[int]) -> None:
+    def _scan(self, indexes: Sequence[int]) -> None:
         """In pieces: a word in one of them does not wake weak recognisers for all of a large document."""
-        piece: list[int] = []
-        size = 0
-        for index in indexes:
-            if index in self.failed:
-                continue
-            piece.append(index)
-            size += len(self.texts[index].text)
-            if size > _PIECE:
-                self._scan_piece(piece)
-                piece, size = [], 0
-        if piece:
-            self._scan_piece(piece)
-
-    def _scan_piece(self, indexes: list[int]) -> None:
-        units: list[_Unit] = []
-        wrapped = self.machine.wrapped([self.texts[index].text for index in indexes])
-        inner: list[_Unit] = []
+        if self.failed:
+            indexes = [index for index in indexes if index not in self.failed]
+        texts = self.texts
+        start = size = 0
         for position, index in enumerate(indexes):
-            text = self.texts[index].text
-            if position in wrapped:
-                unwrapped = unwrap(text)
-                if unwrapped.code:
-                    self.failed[index] = unwrapped.code
-                    continue
-                inner += [_Unit(index, layer.text, layer) for layer in unwrapped.layers]
-                if unwrapped.inspected:
-                    continue
-            units.append(_Unit(index, text, None))
+            size += len(texts[index])
+            if size > _PIECE:
+                self._scan_piece(indexes[start : position + 1])
+                start, size = position + 1, 0
+        if start < len(indexes):
+            self._scan_piece(indexes[start:])
+
+    def _scan_piece(self, indexes: Sequence[int]) -> None:
+        texts = [self.texts[index] for index in indexes]
         words = self._words(indexes)
-        self._scan_units(units, words)
+        inner: list[_Unit] = []
+        if wrapped := self.machine.wrapped(texts):
+            seen: set[int] = set()
+            for position in wrapped:
+                unwrapped = unwrap(texts[position])
+                if unwrapped.code:
+                    self.failed[indexes[position]] = unwrapped.code
+                inner += [_Unit(indexes[position], layer.text, layer) for layer in unwrapped.layers]
+                if unwrapped.code or unwrapped.inspected:
+                    seen.add(position)
+            if seen:
+                indexes = [index for position, index in enumerate(indexes) if position not in seen]
+                texts = [text for position, text in enumerate(texts) if position not in seen]
+        self._scan_texts(texts, lambda position: _Unit(indexes[position], self.texts[indexes[position]], None), words)
         if inner:
-            keys = {key for unit in inner if unit.layer for key in unit.layer.keys if isinstance(key, str)}
-            self._scan_units(self._told_inside(inner), "\n".join((words, *(words_of((key,)) for key in keys))))
+            keys = tuple(key for unit in inner if unit.layer for key in unit.layer.keys if isinstance(key, str))
+            units = self._told_inside(inner)
+            self._scan_texts([unit.text for unit in units], units.__getitem__, f"{words}\n{words_of(keys)}")
 
     def _told_inside(self, units: list[_Unit]) -> list[_Unit]:
         """The units whose keys say nothing; what the others' say is noted."""
@@ -212,16 +216,16 @@ class _Masking:
             names = [key for key in layer.keys if isinstance(key, str)]
             rule = None
             if names and layer.kind in ("string", "number"):
-                rule = self.machine.rule(names[-1], names[-2] if len(names) > 1 else "")
+                rule = key_rule(names[-1], names[-2] if len(names) > 1 else "")
             if rule and is_told(self.machine, rule, unit.text):
                 self._note(unit, [Hit(0, len(unit.text), rule.entity, rule.score, "key")])
             else:
                 rest.append(unit)
         return rest
 
-    def _scan_units(self, units: list[_Unit], words: str) -> None:
+    def _scan_texts(self, texts: list[str], unit: Callable[[int], _Unit], words: str) -> None:
+        """Scans the texts together; `unit` says what each of them is."""
         folds: dict[int, Folded] = {}
-        texts = [unit.text for unit in units]
         for position, text in enumerate(texts):
             if not (text.isascii() and text.isprintable()):
                 folds[position] = folded = fold(text)
@@ -230,15 +234,15 @@ class _Masking:
 
         def leaf(position: int) -> Leaf:
             if position not in leaves:
-                leaves[position] = self._as_leaf(units[position], texts[position])
+                leaves[position] = self._as_leaf(unit(position), texts[position])
             return leaves[position]
 
         scan = self.machine.scanner.scan(texts, leaf, words, lone=self.lone)
         for position, code in scan.failed.items():
-            self.failed[units[position].number] = code
+            self.failed[unit(position).number] = code
         for position, hits in scan.hits.items():
             folded = folds.get(position) or Folded(texts[position])
-            self._note(units[position], self._around(units[position], folded, hits))
+            self._note(unit(position), self._around(unit(position), folded, hits))
 
     def _note(self, unit: _Unit, hits: list[Hit]) -> None:
         """Takes hits in the unit's own text as hits in the leaf's."""
@@ -249,29 +253,24 @@ class _Masking:
                 hits[position] = hit._replace(start=start, end=end)
         self.hits[unit.number] = merged(self.hits.get(unit.number, []) + hits)
 
-    def _words(self, indexes: list[int]) -> str:
-        """The words of all keys that lead to the texts."""
-        names: set[str] = set()
+    def _words(self, indexes: Sequence[int]) -> str:
+        """The words of all keys that lead to the texts, and of some beside."""
         seen: set[int] = set()
+        words: list[str] = []
         for index in indexes:
-            container, key = self.texts[index].container, self.texts[index].key
-            if isinstance(key, str):
-                names.add(key)
+            container = self.walk.places[index][0]
             while container >= 0 and container not in seen:
                 seen.add(container)
-                here = self.document.containers[container]
-                if isinstance(here.key, str):
-                    names.add(here.key)
-                container = here.parent
-        return "\n".join(words_of((name,)) for name in names)
+                words.append(self.walk.words[container])
+                container = self.document.parents[container]
+        return "\n".join(words)
 
     def _as_leaf(self, unit: _Unit, text: str) -> Leaf:
-        of = self.texts[unit.number]
-        container, key = of.container, of.key
-        if of.named:
-            here = self.document.containers[container]
-            container, key = here.parent, here.key
-        path = self.document.path(container, key)
+        container, key = self.walk.places[unit.number]
+        if unit.number in self.walk.names:
+            path = self.document.path_of(container)
+        else:
+            path = self.document.path(container, key)
         return Leaf(text, (*path, *unit.layer.keys) if unit.layer else path, self.spend, lone=self.lone)
 
     # 4. What stands around a hit
@@ -306,8 +305,7 @@ class _Masking:
             yield hit._replace(start=start, end=end)
 
     def _explain(self, index: int, hits: Sequence[Hit]) -> Iterator[Reading]:
-        of = self.texts[index]
-        path = _json_pointer(self.document.path(of.container, of.key))
+        path = _json_pointer(self._path(index))
         for hit in hits:
             others: dict[str, Hit] = {}
             for said in self.said.get(index, ()):
@@ -321,79 +319,77 @@ class _Masking:
 
     def _join_splits(self) -> None:
         """Each part of a value that is split over the members of a container is a hit from end to end."""
+        places, texts = self.walk.places, self.texts
         known: dict[tuple[int, Any], int] = {}
         for container in self.walk.split:
-            here = self.document.containers[container]
-            members = here.value.items() if isinstance(here.value, dict) else enumerate(here.value)
+            value = self.document.values[container]
+            members = value.items() if isinstance(value, dict) else enumerate(value)
             scalars = [(key, item) for key, item in members if isinstance(item, (str, int, float))]
-            texts = [_short(item) for _, item in scalars]
-            parts = [
-                Part(key, fold(text).text, isinstance(item, str))
-                for (key, item), text in zip(scalars, texts, strict=True)
-            ]
-            for split in split_over(parts, self.document.path(here.parent, here.key), len(here.value)):
-                known = known or {(text.container, text.key): i for i, text in enumerate(self.texts) if not text.named}
+            parts = [Part(key, fold(_short(item)).text, isinstance(item, str)) for key, item in scalars]
+            for split in split_over(parts, self.document.path_of(container), len(value)):
+                known = known or {place: index for index, place in enumerate(places) if index not in self.walk.names}
                 for position in split.parts:
                     key, item = scalars[position]
-                    index = known.setdefault((container, key), len(self.texts))
-                    if index == len(self.texts):
-                        self.texts.append(Text(container, key, item, texts[position]))
-                    hit = Hit(0, len(texts[position]), split.entity, split.score, split.evidence)
+                    index = known.setdefault((container, key), len(texts))
+                    if index == len(texts):
+                        texts.append(_short(item))
+                        places.append((container, key))
+                    hit = Hit(0, len(texts[index]), split.entity, split.score, split.evidence)
                     self.hits[index] = merged([*self.hits.get(index, ()), hit])
 
     # 5. Writing
 
     def _rename(self) -> None:
-        for index, of in enumerate(self.texts):
-            if not of.named:
-                continue
+        for index in self.walk.names:
+            container, key = self.walk.places[index]
             if index in self.failed:
-                self.document.rename(of.container, of.key, self._code(self.failed[index]))
+                self.document.rename(container, key, self._code(self.failed[index]))
             elif hits := self.hits.get(index):
-                self.document.rename(of.container, of.key, str(self._written(index, hits)))
+                self.document.rename(container, key, str(self._written(index, hits, named=True)))
 
     def _write(self, index: int) -> None:
-        of = self.texts[index]
+        named = index in self.walk.names
         hits = self.hits.get(index, [])
         if index not in self.failed and len(self.findings) + len(hits) > self.limits.findings:
             self.failed[index] = "too_many_findings"
+        container, key = self.walk.places[index]
         if index in self.failed:
-            if not of.named:
-                self._withhold(of.container, of.key, self.failed[index])
+            if not named:
+                self._withhold(container, key, self.failed[index])
             return
-        pointer = self.places.pointer(self.document.path(of.container, of.key))
+        pointer = self.places.pointer(self.document.path(container, key))
         self.findings += [Finding(path=pointer, entity=hit.entity, start=hit.start, end=hit.end) for hit in hits]
         if self.readings is not None:
             self.readings += self._explain(index, hits)
-        if not of.named and (written := self._written(index, hits)) is not None:
-            self.document.change(of.container, of.key, written)
+        if not named and (written := self._written(index, hits, named=False)) is not None:
+            self.document.change(container, key, written)
 
-    def _written(self, index: int, hits: Sequence[Hit]) -> Written:
-        """The text with its hits disguised; None where it shows them all."""
-        of = self.texts[index]
+    def _written(self, index: int, hits: Sequence[Hit], *, named: bool) -> Written:
+        """The text with its hits disguised; None where it shows them all. A key (`named`) is always there."""
+        text = self.texts[index]
         parts: list[str] = []
-        position, changed = 0, of.named
+        position, changed = 0, named
         for hit in hits:
-            shown = self._shown(index, of, hit)
+            shown = self._shown(index, hit)
             if isinstance(shown, Dropped):
-                if hit.end - hit.start == len(of.text) and of.container >= 0 and not of.named:
+                if hit.end - hit.start == len(text) and self.walk.places[index][0] >= 0 and not named:
                     return DROPPED
                 shown = redacted(hit.entity)
             changed = changed or shown is not None
-            parts += (of.text[position : hit.start], of.text[hit.start : hit.end] if shown is None else shown)
+            parts += (text[position : hit.start], text[hit.start : hit.end] if shown is None else shown)
             position = hit.end
-        return "".join((*parts, of.text[position:])) if changed else None
+        return "".join((*parts, text[position:])) if changed else None
 
-    def _shown(self, index: int, of: Text, hit: Hit) -> Written:
+    def _shown(self, index: int, hit: Hit) -> Written:
         if (inside := self.inner.get((index, hit.start, hit.end))) is not None:
             layer, found = inside
             shown = self.disguise(hit.entity, found)
             if shown is None:
                 return None
             return layer.written(redacted(hit.entity) if isinstance(shown, Dropped) else shown)
-        found = of.text[hit.start : hit.end]
-        whole = len(found) == len(of.text) and not isinstance(of.value, str)
-        return self.disguise(hit.entity, found, of.value if whole else None)
+        text = self.texts[index]
+        whole = hit.end - hit.start == len(text)
+        return self.disguise(hit.entity, text[hit.start : hit.end], self.walk.scalars.get(index) if whole else None)
 
     def _withhold(self, container: int, key: Any, code: str) -> None:
         self.document.change(container, key, self._code(code))

@@ -6,6 +6,7 @@ in it, and the leaf must be withheld.
 """
 
 import json
+import re
 from html import escape
 from typing import Final, Literal, NamedTuple
 from urllib.parse import quote
@@ -77,9 +78,20 @@ TRIGGER: Final = r"[%&\\]|=\r?\n|=[0-9A-F]{2}|[0-9A-Za-z]\+[0-9A-Za-z]|\A[ \t\r\
 """RE2: where it matches nothing, `unwrap` gives NOTHING."""
 
 
+_OPAQUE: Final = re.compile(r"(?:[0-9a-f]{2}){16,64}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+_HIGH: Final = frozenset("89abcdef")
+
+
+def _is_opaque(text: str) -> bool:
+    """Whether it is a UUID or a hash: what these are the octets of is no text, where one of them is beyond ASCII."""
+    if not 32 <= len(text) <= 128 or _OPAQUE.fullmatch(text) is None:
+        return False
+    return "-" in text or not _HIGH.isdisjoint(text[::2])
+
+
 def unwrap(text: str) -> Unwrapped:
     """Every layer of a leaf (as it came, not folded), those that hold others first. Total and linear."""
-    if len(text) < 6:
+    if len(text) < 6 or _is_opaque(text):
         return NOTHING
     search = _Search(FREE + SIZE * len(text))
     inspected = search.look(text, (), None, DEPTH)

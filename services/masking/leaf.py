@@ -12,6 +12,8 @@ _UPPER: Final = "A-ZÀ-ÖØ-Þ"
 _LOWER: Final = "a-zß-öø-ÿĀ-ž"
 """Latin Extended-A counts as lower case: it begins few words, and ends none of the capitals' runs that matter."""
 _WORD = re.compile(rf"[{_UPPER}]+(?=[{_UPPER}][{_LOWER}])|[{_UPPER}]?[{_LOWER}]+|[{_UPPER}]+|[^\W\d_]+")
+_KEY: Final = 128
+"""Characters of a key that are read for words."""
 _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*(?:#[a-z]{12})?\]")
 _IDENTIFIER = re.compile(
     r"(?:^|\b(?!national |tax |personal |patient |citizen |resident |voter )\w+ )"
@@ -42,11 +44,15 @@ _TELLS_NOTHING: Final = frozenset(
 )
 
 
-@lru_cache(maxsize=4096)
 def words_of(keys: tuple[str, ...]) -> str:
     """The words of keys, lower case, split on camelCase, snake_case and what is no letter: `customer ssn`. What is
     masked in them says nothing: `[PHONE_NUMBER]` does not make the value below it a phone."""
-    return " ".join(word for key in keys for word in _WORD.findall(_PLACEHOLDER.sub(" ", key[:128]))).lower()
+    return " ".join(filter(None, [_words(key if len(key) <= _KEY else key[:_KEY]) for key in keys]))
+
+
+@lru_cache(maxsize=8192)
+def _words(key: str) -> str:
+    return " ".join(_WORD.findall(_PLACEHOLDER.sub(" ", key))).lower()
 
 
 @lru_cache(maxsize=4096)

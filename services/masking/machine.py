@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from itertools import accumulate
 from typing import Any, Final
 
@@ -23,24 +23,24 @@ def _nothing(_entity: str, _text: str) -> bool:
     return False
 
 
-@lru_cache(maxsize=8192)
-def _rule(key: str, parent: str) -> KeyRule | None:
+def key_rule(key: str, parent: str) -> KeyRule | None:
+    """What a member's key says, and that of the object around."""
     return rule_of_key(words_of((key,)), words_of((parent,)))
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`rule(key, parent)` is what a member's key and that of the object around say; `allows(entity, text)` is the
-    operator's word that this is nothing to mask."""
+    """`allows(entity, text)` is the operator's word that this is nothing to mask."""
 
     scanner: Scanner
     shortest: int
-    rule: Callable[[str, str], KeyRule | None] = _rule
     allows: Callable[[str, str], bool] = _nothing
 
     def wrapped(self, texts: Sequence[str]) -> set[int]:
         """The indexes of the texts in which something may be wrapped (`layers`)."""
         joined = "\0".join(texts)
+        if len(joined) < 6:
+            return set()
         subject: Any = joined.encode() if joined.isascii() else joined
         found: set[int] = set()
         match = _WRAPPED.search(subject)

@@ -5,15 +5,16 @@ seen to in one loop, without a call.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from contracts.model import JsonValue
-from services.masking.document import Document, NotInspectableError, Text, decimal_text
+from services.masking.document import Document, NotInspectableError, decimal_text
 from services.masking.entities.keyed import KeyRule, describes_person, key_of_pair
 from services.masking.hints import NEVER, NO_HINTS, Hints
-from services.masking.machine import Machine
+from services.masking.leaf import words_of
+from services.masking.machine import Machine, key_rule
 from services.masking.recogniser import Hit
 from services.masking.splits import LONGEST
 from services.masking.strategies import PLACEHOLDER
@@ -25,23 +26,24 @@ _TEXT_ONLY: Final = frozenset({str})
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z_-]{0,39}[0-9]{0,2}")
 
 
-class Place(NamedTuple):
-    """Where a value stands: the container's number and the key in it, and the nearest key of an object."""
+class _Layout(NamedTuple):
+    """What the keys of an object say, one by one: the same for every object that has these keys in this order."""
 
-    container: int
-    key: Any
-    name: str
-
-
-@lru_cache(maxsize=4096)
-def _plain(key: str) -> bool:
-    """Whether the key is an identifier in which nothing can hide."""
-    return bool(_PLAIN_KEY.fullmatch(key))
+    rules: tuple[KeyRule | None, ...]
+    all_plain: bool
+    """Whether every key is an identifier in which nothing can hide."""
+    words: str
 
 
-@lru_cache(maxsize=4096)
-def _of_person(keys: tuple[str, ...]) -> bool:
-    return describes_person(keys)
+def _layout(keys: tuple[str, ...], parent: str) -> _Layout:
+    if not {"name", "age"}.isdisjoint(keys) and describes_person(keys):
+        parent = "person"
+    return _Layout(tuple(key_rule(key, parent) for key in keys), all(map(_PLAIN_KEY.fullmatch, keys)), words_of(keys))
+
+
+_known_layout = lru_cache(maxsize=1024)(_layout)
+_KNOWN: Final = 1024
+"""Characters of all keys of an object whose layout is kept."""
 
 
 def already_masked(text: str) -> bool:
@@ -55,106 +57,140 @@ def is_told(machine: Machine, rule: KeyRule, text: str) -> bool:
 
 
 class Walk:
-    """`texts` are in the document's order. By their index: `told` is what an annotation or a key says of one, `failed`
-    why one is not to be looked at. `withheld` are the codes of values that were withheld at once, `split` the
-    containers in which a value may be split over members."""
+    """`texts` are in the document's order, `places` where they stand: the number of the container, and the key in it.
+
+    By the index of the text: `scalars` are the leaves that are no strings, `told` what an annotation or a key says of
+    one, `failed` why one is not to be looked at. `names` are the indexes of texts that are keys themselves. `withheld`
+    are places of values that were withheld at once, with the codes; `split` the containers in which a value may be
+    split over members; `words`, by container, those of its keys.
+    """
 
     def __init__(self, machine: Machine, document: Document, deepest: int, longest: int, steps: int) -> None:
-        self.texts: list[Text] = []
+        self.texts: list[str] = []
+        self.places: list[tuple[int, Any]] = []
+        self.scalars: dict[int, JsonValue] = {}
+        self.names: list[int] = []
         self.told: dict[int, Hit] = {}
         self.failed: dict[int, str] = {}
-        self.withheld: list[tuple[Place, str]] = []
+        self.withheld: list[tuple[int, Any, str]] = []
         self.split: list[int] = []
+        self.words: list[str] = []
         self.steps = steps
         self._machine = machine
         self._document = document
         self._deepest = deepest
         self._longest = longest
+        self._shortest = machine.shortest
 
-    def value(self, value: Any, place: Place, hints: Hints, depth: int = 0, rule: KeyRule | None = None) -> None:
-        """A value of any kind, with what its place says about it."""
+    def value(
+        self,
+        value: Any,
+        container: int = -1,
+        key: Any = None,
+        name: str = "",
+        hints: Hints = NO_HINTS,
+        depth: int = 0,
+        rule: KeyRule | None = None,
+    ) -> None:
+        """A value of any kind, where it stands, and what its place says. `name` is the nearest key of an object."""
         if isinstance(value, (dict, list)):
             if depth >= self._deepest:
-                self.withheld.append((place, "too_deep"))
+                self.withheld.append((container, key, "too_deep"))
             elif isinstance(value, list):
-                here = self._document.enter(value, place.container, place.key)
-                self._members(enumerate(value), here, place.name, hints, depth + 1, lambda _: rule, rule is not None)
+                self._array(value, self._document.enter(value, container, key), name, hints, depth + 1, rule)
             elif _TEXT_ONLY.issuperset(map(type, value)):
-                self._object(value, place, hints, depth + 1, rule)
+                self._object(value, self._document.enter(value, container, key), name, hints, depth + 1, rule)
             else:
-                self.withheld.append((place, "not_json"))
+                self.withheld.append((container, key, "not_json"))
         elif isinstance(value, str):
-            self._leaf(value, value, place, hints, rule)
+            self._leaf(value, value, container, key, hints, rule)
         elif isinstance(value, bool):
             if hints.mask:
-                self._leaf(value, "true" if value else "false", place, hints, None)
+                self._leaf(value, "true" if value else "false", container, key, hints, None)
         elif value is not None and (rule or hints.mask or not _tells_nothing(value)):
             try:
-                self._leaf(value, decimal_text(value), place, hints, rule)
+                self._leaf(value, decimal_text(value), container, key, hints, rule)
             except NotInspectableError as error:
-                self.withheld.append((place, error.code))
+                self.withheld.append((container, key, error.code))
 
-    def _object(self, members: dict[str, Any], place: Place, hints: Hints, depth: int, rule: KeyRule | None) -> None:
-        parent = place.name
-        if ("name" in members or "age" in members) and _of_person(tuple(members)):
-            parent = "person"
-        machine = self._machine
-        pair = key_of_pair(members) if "value" in members else None
-
-        def rule_of(key: str) -> KeyRule | None:
-            return machine.rule(pair if pair is not None and key == "value" else key, parent)
-
-        here = self._document.enter(members, place.container, place.key)
-        self._members(members.items(), here, None, hints, depth, rule_of, rule is not None)
-
-    def _members(
-        self,
-        members: Iterable[tuple[Any, Any]],
-        here: int,
-        name: str | None,
-        hints: Hints,
-        depth: int,
-        rule_of: Callable[[Any], KeyRule | None],
-        told: bool,
+    def _object(
+        self, members: dict[str, Any], here: int, name: str, hints: Hints, depth: int, told: KeyRule | None
     ) -> None:
-        """The members of an object (`name` is None: each has its own), or the items of an array."""
-        texts, shortest, longest = self.texts, self._machine.shortest, self._longest
-        hinted, below, parts = hints is not NO_HINTS, hints, 0
-        for key, item in members:
-            rule = rule_of(key)
-            if name is None and not _plain(key) and hints.mask != NEVER:
-                self._key(key, here)
+        keys = tuple(members)
+        layout = (_known_layout if sum(map(len, keys)) <= _KNOWN else _layout)(keys, name)
+        self.words.append(layout.words)
+        rules: Sequence[KeyRule | None] = layout.rules
+        if "value" in members and (named := key_of_pair(members)) is not None:
+            rules = [key_rule(named, name) if key == "value" else rule for key, rule in zip(keys, rules, strict=True)]
+        quick, parts = hints is NO_HINTS and layout.all_plain, 0
+        for (key, item), rule in zip(members.items(), rules):  # noqa: B905  # as long, by construction
             kind = type(item)
             if kind is str:
-                length = len(item)
-                parts += length <= LONGEST and item.isdigit()
-                if rule is None and not hinted and length <= longest and length < self.steps:
-                    if length >= shortest:
-                        self.steps -= length + 16
-                        texts.append(Text(here, key, item, item))
-                    continue
+                parts += len(item) <= LONGEST and item.isdigit()
             elif kind is int:
-                parts += told
-                if rule is None and not hinted and -_SMALL < item < _SMALL:
-                    continue
-            if hinted:
-                below = hints.property(key) if name is None else hints.item(key)
-            self.value(item, Place(here, key, key if name is None else name), below, depth, rule)
+                parts += told is not None
+            if quick:
+                if rule is None and (kind is str or kind is int):
+                    self._quick(item, kind, here, key)
+                elif item is not None:
+                    self.value(item, here, key, key, hints, depth, rule)
+                continue
+            if hints.mask != NEVER and not _PLAIN_KEY.fullmatch(key):
+                self._name(key, here)
+            self.value(item, here, key, key, hints.property(key), depth, rule)
         if parts > 1:
             self.split.append(here)
 
-    def _key(self, name: str, container: int) -> None:
-        if code := self._refused(name):
-            self.failed[len(self.texts)] = code
-        self.texts.append(Text(container, name, name, name, named=True))
+    def _array(self, items: list[Any], here: int, name: str, hints: Hints, depth: int, rule: KeyRule | None) -> None:
+        self.words.append("")
+        quick, parts = hints is NO_HINTS, 0
+        for index, item in enumerate(items):
+            kind = type(item)
+            if kind is str:
+                parts += len(item) <= LONGEST and item.isdigit()
+            elif kind is int:
+                parts += rule is not None
+            if quick and rule is None and (kind is str or kind is int):
+                self._quick(item, kind, here, index)
+            else:
+                self.value(item, here, index, name, hints if quick else hints.item(index), depth, rule)
+        if parts > 1:
+            self.split.append(here)
 
-    def _leaf(self, value: JsonValue, text: str, place: Place, hints: Hints, rule: KeyRule | None) -> None:
+    def _quick(self, item: Any, kind: type, here: int, key: Any) -> None:
+        """A text or an integer of which nothing is said: what nearly every leaf is."""
+        if kind is int:
+            if not -_SMALL < item < _SMALL:
+                self.value(item, here, key)
+            return
+        length = len(item)
+        if length < self._shortest:
+            return
+        if length <= self._longest and length + 16 <= self.steps:
+            self.steps -= length + 16
+            self.texts.append(item)
+            self.places.append((here, key))
+        else:
+            self._leaf(item, item, here, key, NO_HINTS, None)
+
+    def _name(self, name: str, container: int) -> None:
+        index = len(self.texts)
+        self.names.append(index)
+        self.texts.append(name)
+        self.places.append((container, name))
+        if code := self._refused(name):
+            self.failed[index] = code
+
+    def _leaf(self, value: JsonValue, text: str, container: int, key: Any, hints: Hints, rule: KeyRule | None) -> None:
         if hints.mask == NEVER or not text:
             return
-        if not (hints.mask or rule) and len(text) < self._machine.shortest:
+        if not (hints.mask or rule) and len(text) < self._shortest:
             return
         index = len(self.texts)
-        self.texts.append(Text(place.container, place.key, value, text))
+        self.texts.append(text)
+        self.places.append((container, key))
+        if not isinstance(value, str):
+            self.scalars[index] = value
         if code := self._refused(text):
             self.failed[index] = code
         elif hints.mask:

@@ -390,8 +390,8 @@ SPEAKS_OF_PEOPLE: Final = frozenset(
         key
         for key, (entity, _) in TABLE.items()
         if entity in {"DATE_OF_BIRTH", "US_SSN", "MEDICAL_RECORD", "PASSPORT", "DRIVER_LICENSE", "NATIONAL_ID"}
-        or (entity == "PERSON" and not key.startswith("nick"))
+        or (entity == "PERSON" and not key.startswith(("nick", "full")))
         or key in {"email", "emailaddress", "phone", "phonenumber", "mobile", "mobilephone", "homeaddress"}
     }
 )
-"""Keys, joined, that only objects about people have."""
+"""Keys, joined, that only objects about people have (repositories have a full name, too)."""
