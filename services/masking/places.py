@@ -4,6 +4,7 @@ Paths of findings stand in clear on the log, in audit's projection and in answer
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from services.masking.hints import NEVER, Hints
@@ -12,7 +13,8 @@ Path = tuple[str | int, ...]
 
 HIDDEN: Final = "*"
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_LONGEST: Final = 40
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _DIGITS = 4
 """In an identifier; with more, it may be a number of somebody's."""
 
@@ -49,7 +51,9 @@ def _shown(key: str, schema: Hints) -> str:
     """A key of the view; what was found in one, or withheld, stands in brackets there, and so is no identifier."""
     if schema.declares(key):
         return key.replace("~", "~0").replace("/", "~1")
-    inspected = schema.mask != NEVER
-    if inspected and _IDENTIFIER.fullmatch(key) and sum(character.isdigit() for character in key) <= _DIGITS:
-        return key
-    return HIDDEN
+    return key if schema.mask != NEVER and len(key) <= _LONGEST and _looks_like_identifier(key) else HIDDEN
+
+
+@lru_cache(maxsize=4096)
+def _looks_like_identifier(key: str) -> bool:
+    return bool(_IDENTIFIER.fullmatch(key)) and sum(character.isdigit() for character in key) <= _DIGITS
