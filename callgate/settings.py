@@ -83,6 +83,19 @@ class StrategySettings(Contract):
     entities: dict[EntityName, Strategy] = Field(default_factory=dict)
 
 
+class NerSettings(Contract):
+    """A spaCy model that reads long free text for names and places; the operator installs spaCy and the model."""
+
+    model: str
+    """A package's name, e.g. en_core_web_sm, or a folder."""
+    entities: dict[str, EntityName] = Field(
+        default_factory=lambda: {"PERSON": "PERSON", "PER": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION"}
+    )
+    """The model's labels, and what we call them; others do not count."""
+    words: int = Field(default=8, ge=4, le=1000)
+    """Of a text, below which it is not read."""
+
+
 class MaskingSettings(Contract):
     strategies: StrategySettings = StrategySettings()
     detectors: tuple[DetectorSettings, ...] = ()
@@ -93,6 +106,8 @@ class MaskingSettings(Contract):
     """What is never masked: exact values, or `{values, pattern, entities}`. Deny lists win."""
     disable: tuple[EntityName, ...] = ()
     """Built-in entities that are not looked for."""
+    ner: NerSettings | None = None
+    """Off unless configured."""
 
 
 class PolicySettings(Contract):

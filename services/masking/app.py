@@ -1,7 +1,7 @@
 """Puts masking together. What it does with which event is the table at the end."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from callgate.errors import ConfigurationError
 from callgate.platform import Platform
@@ -9,8 +9,11 @@ from callgate.service import Service
 from contracts.functions import Function
 from contracts.identity import Role
 from services.masking.composition import tools_of
-from services.masking.handlers import Masking
+from services.masking.domain import mask
+from services.masking.handlers import THREAD_ABOVE, Masking
 from services.masking.hints import NO_HINTS, Hints, hints_of
+
+_WARMING: Final = "+44 20 7946 0958"
 
 
 async def build(platform: Platform) -> Service:
@@ -25,7 +28,9 @@ async def build(platform: Platform) -> Service:
         outputs=outputs,
         machine=tools.machine,
         strategies=tools.strategies,
+        thread_above=-1 if tools.slow else THREAD_ABOVE,
     )
+    mask(_WARMING, machine=tools.machine)  # loads the numbering plans now, and not with the first number that comes
     return Service(
         role=Role.MASKING,
         events={

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from callgate.delivery import Delivery
 from callgate.errors import Rejected, TooLarge
@@ -35,7 +35,7 @@ logger = logging.getLogger("services.masking")
 
 T = TypeVar("T")
 
-_THREAD_ABOVE = 8 * 1024
+THREAD_ABOVE: Final = 8 * 1024
 """Bytes above which masking leaves the event loop, so that a large payload does not hold up the small ones: a list of
 card numbers takes some 3.5 ms a KiB."""
 
@@ -57,6 +57,7 @@ class Masking:
         *,
         outputs: Mapping[str, Hints] = MappingProxyType({}),
         machine: Machine | None = None,
+        thread_above: int = THREAD_ABOVE,
         strategies: Strategies = Strategies(),  # noqa: B008  # immutable
     ) -> None:
         self._log = log
@@ -64,6 +65,7 @@ class Masking:
         self._hints = hints
         self._outputs = outputs
         self._machine = machine
+        self._thread_above = thread_above
         self._strategies = strategies
         self._clock = clock
 
@@ -77,12 +79,14 @@ class Masking:
             raw = await self._sealer.open(
                 requested.arguments, Place(recorded.ref, recorded.event.event_id, "arguments"), "raw"
             )
-            document = await _in_thread(len(raw), lambda: parse(raw, numbers="exact"))
+            document = await self._in_thread(len(raw), lambda: parse(raw, numbers="exact"))
             hints = self._hints.get(requested.function, NO_HINTS)
             resolved = await self._resolved(document, hints, recorded.ref, at)
             disguise = await self._disguise(recorded.ref, at)
             # Masked as it came, tokens and all: what they stand for is nothing that a detector could be sure to find.
-            masked = await _in_thread(len(raw), lambda: mask(document, hints, machine=self._machine, disguise=disguise))
+            masked = await self._in_thread(
+                len(raw), lambda: mask(document, hints, machine=self._machine, disguise=disguise)
+            )
             effective = dump(resolved.document) if resolved.replaced else raw
         except (Rejected, JsonTextError) as error:
             data = data.model_copy(update={"uninspectable": (error.code,)})
@@ -127,6 +131,9 @@ class Masking:
             nothing = {"view": None, "findings": (), "withheld": _TOO_MANY, "uninspectable": (_TOO_MANY,)}
             await self._append_less(data.model_copy(update=nothing), recorded, delivery)
 
+    async def _in_thread(self, size: int, work: Callable[[], T]) -> T:
+        return await asyncio.to_thread(work) if size > self._thread_above else work()
+
     async def _append_less(self, data: EventData, answers: Recorded, delivery: Delivery) -> None:
         """Payloads beyond a message lie elsewhere, findings cannot: what has too many for one event is withheld."""
         logger.warning("too many findings for one event", extra={"call": str(answers.ref)})
@@ -160,7 +167,7 @@ class Masking:
             return MaskedBytes(b"", uninspectable=(error.code,), withheld=True)
         hints = self._outputs.get(completed.function, NO_HINTS)
         disguise = await self._disguise(recorded.ref, at)
-        return await _in_thread(
+        return await self._in_thread(
             len(raw),
             lambda: mask_bytes(raw, completed.content_type, hints, machine=self._machine, disguise=disguise),
         )
@@ -170,10 +177,6 @@ def _joined(masked: tuple[Finding, ...], tokens: tuple[Finding, ...]) -> tuple[F
     """What was found, and what tokens stand for, once where an annotation says the same."""
     known = {(finding.path, finding.entity) for finding in masked}
     return (*masked, *(finding for finding in tokens if (finding.path, finding.entity) not in known))
-
-
-async def _in_thread(size: int, work: Callable[[], T]) -> T:
-    return await asyncio.to_thread(work) if size > _THREAD_ABOVE else work()
 
 
 def _media_type(content_type: str | None) -> str | None:
