@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callgate.errors import BrokerAway, CallgateError, Fatal, Retryable
-from callgate.identity import Unauthenticated
+from callgate.identity.errors import Unauthenticated
 from callgate.identity.settings import is_loopback
 from callgate.service import Service
 from callgate.telemetry import REQUESTS, describe

@@ -20,8 +20,7 @@ from pydantic_settings import (
 )
 
 from callgate.errors import ConfigurationError
-from callgate.identity import IssuerSettings
-from callgate.identity.settings import check_distinct
+from callgate.identity.settings import IssuerSettings, check_distinct
 from callgate.masking_settings import Allow, DenySettings, DetectorSettings, EntityName
 from contracts.functions import Catalog, HttpConnection, Name
 from contracts.model import Contract

@@ -13,7 +13,7 @@ from pathlib import Path
 from callgate import keys
 from callgate.errors import ConfigurationError, Fatal
 from callgate.host import Build, bind, run_services, serve_http
-from callgate.identity import IssuerSettings
+from callgate.identity.settings import IssuerSettings
 from callgate.platform import Platform, open_platform
 from callgate.settings import Settings
 from callgate.telemetry import describe

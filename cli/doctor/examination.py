@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from callgate.identity import AiohttpFetcher, FetchFailed
+from callgate.identity.fetch import AiohttpFetcher, FetchFailed
 from callgate.settings import Settings
 from cli import output
 from cli.doctor.broker import Visit, examine_broker, visit

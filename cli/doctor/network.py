@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from callgate.identity import AiohttpFetcher, IssuerSettings, Unauthenticated
+from callgate.identity.errors import Unauthenticated
+from callgate.identity.fetch import AiohttpFetcher
 from callgate.identity.keys import IssuerKeys
+from callgate.identity.settings import IssuerSettings
 from callgate.settings import Settings
 from cli.doctor.findings import Finding
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from callgate.cedar.published import PublishedPolicies
 from callgate.errors import BrokerAway
 from callgate.http import Problem
-from callgate.identity import Refusal, Unauthenticated
+from callgate.identity.errors import Refusal, Unauthenticated
 from contracts.identity import Principal
 from contracts.model import rfc3339
 from services.approval import rendering

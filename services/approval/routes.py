@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from callgate.cedar.published import NoPolicies
 from callgate.http import Problem
-from callgate.identity import Authenticator, Refusal, Unauthenticated
+from callgate.identity.authenticator import Authenticator
+from callgate.identity.errors import Refusal, Unauthenticated
 from callgate.jsontext import JsonTextError, dump, parse
 from contracts.identity import Principal
 from contracts.model import JsonValue, rfc3339

@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 from fastapi import Request, Response
 
 from callgate.http import Problem
-from callgate.identity import Authenticator, Refusal, Unauthenticated
+from callgate.identity.authenticator import Authenticator
+from callgate.identity.errors import Refusal, Unauthenticated
 from contracts.identity import Principal
 from services.approval.routes import read_body
 

@@ -8,7 +8,8 @@ import aiohttp
 
 from callgate.cedar.published import PublishedPolicies
 from callgate.errors import ConfigurationError
-from callgate.identity import AiohttpFetcher, Authenticator
+from callgate.identity.authenticator import Authenticator
+from callgate.identity.fetch import AiohttpFetcher
 from callgate.platform import Platform
 from callgate.service import Service
 from callgate.settings import Settings

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from callgate.cedar.published import NoPolicies
 from callgate.http import Problem, json_response
-from callgate.identity import Authenticator
+from callgate.identity.authenticator import Authenticator
 from callgate.keyring import Ring
 from callgate.log import Chain, Log
 from callgate.sealing import Sealer

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from callgate.errors import ConfigurationError
-from callgate.identity import AiohttpFetcher, Authenticator
+from callgate.identity.authenticator import Authenticator
+from callgate.identity.fetch import AiohttpFetcher
 from callgate.identity.settings import is_loopback
 from callgate.platform import Platform
 from callgate.service import Service

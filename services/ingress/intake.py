@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from callgate.http import Problem
-from callgate.identity import Authenticator
+from callgate.identity.authenticator import Authenticator
 from contracts.identity import Principal
 from services.ingress.headers import is_json
 

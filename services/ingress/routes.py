@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from callgate.errors import BrokerAway, TooLarge
 from callgate.http import Problem, json_response
-from callgate.identity import Authenticator
+from callgate.identity.authenticator import Authenticator
 from callgate.settings import IngressSettings
 from contracts.events import Recorded
 from contracts.functions import Catalog

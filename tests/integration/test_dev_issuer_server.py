@@ -11,7 +11,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from callgate.identity import AiohttpFetcher, Authenticator, FetchFailed, IssuerSettings
+from callgate.identity.authenticator import Authenticator
+from callgate.identity.fetch import AiohttpFetcher, FetchFailed
+from callgate.identity.settings import IssuerSettings
 from cli.dev_issuer import DevIssuer, dev_issuer_server
 
 

@@ -10,7 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from callgate.identity import Authenticator, FetchFailed, IssuerSettings, Refusal, Unauthenticated
+from callgate.identity.authenticator import Authenticator
+from callgate.identity.errors import Refusal, Unauthenticated
+from callgate.identity.fetch import FetchFailed
+from callgate.identity.settings import IssuerSettings
 
 ISSUER = "https://id.example"
 JWKS = "https://id.example/keys"

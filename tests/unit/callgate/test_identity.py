@@ -30,7 +30,8 @@ from identity_fakes import (
     token,
 )
 
-from callgate.identity import Authenticator, Refusal, Unauthenticated
+from callgate.identity.authenticator import Authenticator
+from callgate.identity.errors import Refusal, Unauthenticated
 from callgate.identity.token import TOKEN_LIMIT, bearer_token
 
 

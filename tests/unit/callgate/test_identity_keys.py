@@ -27,7 +27,8 @@ from identity_fakes import (
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 from pydantic import ValidationError
 
-from callgate.identity import Authenticator, Refusal, Unauthenticated
+from callgate.identity.authenticator import Authenticator
+from callgate.identity.errors import Refusal, Unauthenticated
 
 
 @pytest.fixture

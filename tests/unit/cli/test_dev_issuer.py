@@ -10,7 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from callgate.identity import Authenticator, FetchFailed, IssuerSettings, Refusal, Unauthenticated
+from callgate.identity.authenticator import Authenticator
+from callgate.identity.errors import Refusal, Unauthenticated
+from callgate.identity.fetch import FetchFailed
+from callgate.identity.settings import IssuerSettings
 from cli.dev_issuer import DEMO_PEOPLE, DevIssuer, DevKeys, dev_issuer_app, dev_issuer_server
 
 URL = "http://127.0.0.1:8099"
