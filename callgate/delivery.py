@@ -18,7 +18,7 @@ from nats.errors import Error as NatsError
 from callgate.errors import Fatal, LostRace, Rejected, Retryable
 from callgate.keyring import UNKNOWN_KEY
 from callgate.log.messages import Alien, Message, Verifier
-from callgate.telemetry import ALIENS, DELIVERIES, HANDLING, Tracer, describe
+from callgate.telemetry import ALIENS, Tracer, deliveries, describe, handling
 from contracts.events import Recorded
 
 logger = logging.getLogger("callgate.delivery")
@@ -161,8 +161,8 @@ class Deliveries:
                 "a handler failed; the delivery comes again",
                 extra={"service": self._service, "sequence": message.sequence, "error": describe(error)},
             )
-        DELIVERIES.labels(self._service, outcome).inc()
-        HANDLING.labels(self._service, _kind(message.subject)).observe(time.perf_counter() - started)
+        deliveries(self._service, outcome).inc()
+        handling(self._service, _kind(message.subject)).observe(time.perf_counter() - started)
         with contextlib.suppress(NatsError, ConnectionError):  # an unacknowledged delivery comes again
             await delivery.settle()
 

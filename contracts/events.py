@@ -418,4 +418,5 @@ class Recorded:
 
     @property
     def name(self) -> str:
-        return self.data.NAME
+        name: str = self.event.data.NAME
+        return name

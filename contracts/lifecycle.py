@@ -144,7 +144,7 @@ class Call:
 
     @property
     def state(self) -> str:
-        return self.chain[-1].name if self.chain else NOTHING
+        return self.chain[-1].event.data.NAME if self.chain else NOTHING
 
     @property
     def head(self) -> Recorded | None:
@@ -187,7 +187,7 @@ class Call:
         elif isinstance(data, ExecutionCompleted):
             if data.function != self.requested.function:
                 raise IllegalTransition("differs_from_requested")
-        elif isinstance(data, VoteCast | Approved):
+        elif isinstance(data, (VoteCast, Approved)):
             self._check_approval(recorded, data)
         elif isinstance(data, Rejected):
             vote = next((v.data for v in self.votes if v.event.event_id == data.vote), None)

@@ -25,6 +25,12 @@ TYPE, BODY = "callgate.call.allowed.v1", b"{}"
 SESSION = "s_" + "a" * 32
 
 
+@pytest.fixture(autouse=True)
+def looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every use, as if it were always some milliseconds later."""
+    monkeypatch.setattr(keys, "_LOOK_EVERY", 0.0)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     keys.init(tmp_path / "keys", "unit", NOW)
@@ -131,6 +137,22 @@ def test_a_running_service_follows_the_file_and_reads_it_only_when_it_changed(
     assert executor.ring.verify(TYPE, BODY, fresh.signer.sign(TYPE, BODY), {Role.POLICY}).id == fresh.signer.key_id
     assert executor.ring.verify(TYPE, BODY, policy.signer.sign(TYPE, BODY), {Role.POLICY}).not_after == LATER
     assert len(reads) == 1
+
+
+def test_a_rotation_is_followed_some_milliseconds_later_at_most(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(keys, "_LOOK_EVERY", 0.005)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    executor = keys.load(folder, Role.EXECUTOR)
+    before = executor.ring.document.serial
+    assert executor.ring.key("nobody") is None  # it has looked
+    keys.rotate(folder, Role.POLICY, NOW)
+    clock[0] += 0.0049
+    assert executor.ring.key("nobody") is None
+    assert executor.ring.document.serial == before
+    clock[0] += 0.0002
+    assert executor.ring.key("nobody") is None
+    assert executor.ring.document.serial == before + 1
 
 
 def test_a_running_service_takes_up_no_forged_rolled_back_or_missing_ring(
