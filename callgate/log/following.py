@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 from callgate.errors import BrokerAway
 from callgate.log import reading
 from callgate.log.messages import Alien, Message, Verifier
+from callgate.nats_client import listen
 from contracts.events import Recorded
 from contracts.subjects import LIVE, Partition, event_filter
 
@@ -33,12 +34,12 @@ async def follow(
     wanted = event_filter(event, str(partition))
     cues: asyncio.Queue[Message] = asyncio.Queue(maxsize=_QUEUED)
 
-    async def cue(message: Msg) -> None:
+    def cue(message: Msg) -> None:
         # A full queue loses the cue and not the event: the gap is seen at the next one.
         with contextlib.suppress(asyncio.QueueFull, KeyError, ValueError):
             cues.put_nowait(reading.from_direct(message))
 
-    subscription = await client.subscribe(f"{LIVE}{wanted}", cb=cue)
+    subscription = await listen(client, f"{LIVE}{wanted}", cue)
     contiguous = event == "*"
     cued = 0
     try:

@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from callgate.errors import BrokerAway
 from callgate.log.messages import Message
+from callgate.nats_client import listen
 
 _TIMEOUT = 5.0
 _NO_MESSAGE = 10037
@@ -28,7 +30,7 @@ def parse_time(text: str) -> datetime:
     """RFC 3339 with up to nanoseconds, which Python cannot hold: cut to microseconds."""
     head, _, rest = text.partition(".")
     digits = rest.rstrip("Z")[:6].ljust(6, "0") if rest else "000000"
-    return datetime.fromisoformat(f"{head.rstrip('Z')}.{digits}+00:00").astimezone(UTC)
+    return datetime.fromisoformat(f"{head.rstrip('Z')}.{digits}").replace(tzinfo=UTC)
 
 
 def parse_headers(encoded: bytes) -> dict[str, str]:
@@ -52,7 +54,7 @@ async def request_json(client: Client, subject: str, request: dict[str, Any]) ->
         reply = await client.request(subject, json.dumps(request).encode(), timeout=_TIMEOUT)
     except (NatsError, ConnectionError):
         raise BrokerAway from None
-    return json.loads(reply.data)
+    return orjson.loads(reply.data)
 
 
 async def last_sequence(client: Client, stream: str) -> int:
@@ -128,7 +130,7 @@ async def direct_batch(
     """Up to `batch` messages at or after `start`, and whether the replica had no more. At most 1 MiB a batch."""
     inbox = client.new_inbox()
     arrivals: asyncio.Queue[Msg] = asyncio.Queue()
-    subscription = await client.subscribe(inbox, cb=arrivals.put)
+    subscription = await listen(client, inbox, arrivals.put_nowait)
     request = {"seq": start, "next_by_subj": subject_filter, "batch": batch, "max_bytes": 1024 * 1024}
     found: list[Message] = []
     try:

@@ -18,6 +18,7 @@ from nats.errors import Error as NatsError
 from callgate.errors import BrokerAway
 from callgate.log import Alien, Log, reading
 from callgate.log.messages import Verifier
+from callgate.nats_client import listen
 from contracts.lifecycle import NOTHING, Call, IllegalTransition
 from contracts.subjects import CallRef
 from services.ingress.domain import ANSWER_EVENTS, is_answered
@@ -85,7 +86,7 @@ class Waiting:
         self._held.add(held)
         try:
             try:
-                subscription = await self.client.subscribe(ref.live, cb=held.receive)
+                subscription = await listen(self.client, ref.live, held.receive)
             except (NatsError, ConnectionError):
                 raise BrokerAway from None
             try:
@@ -150,7 +151,7 @@ class Held:
         self._upto = 0
         self._woken = asyncio.Event()
 
-    async def receive(self, message: Msg) -> None:
+    def receive(self, message: Msg) -> None:
         """A republished message of the call."""
         size = len(message.data)
         if self._waiting.kept_bytes + size > _KEPT_BYTES:
