@@ -55,7 +55,7 @@ async def test_a_broker_that_is_away_is_told_in_time_and_taken_up_when_it_is_bac
         outcomes = await asyncio.gather(
             masking.log.append(draft(masking, masked_of(requested)), requested),
             ingress.log.read(requested.ref),
-            ingress.log.read_upto(requested),
+            platforms[Role.EXECUTOR].log.read_upto(requested),
             ingress.log.read_session(requested.ref.partition, requested.ref.session_id),
             return_exceptions=True,
         )

@@ -201,19 +201,3 @@ def test_readers_are_the_sealing_keys_in_force() -> None:
     without = KEYS.document.model_copy(update={"keys": tuple(k for k in KEYS.document.keys if k.id != "policy-seal")})
     with pytest.raises(Fatal, match="policy"):
         Ring(without).readers({Role.POLICY, Role.EXECUTOR}, NOW)
-
-
-def test_what_this_process_signed_counts_without_verifying_it_again_and_its_role_is_checked_all_the_same() -> None:
-    ring, policy = KEYS.ring(), KEYS.signer(Role.POLICY)
-    header = policy.sign(TYPE, BODY)
-    ring.made(TYPE, BODY, header)
-    assert ring.verify(TYPE, BODY, header, frozenset({Role.POLICY})).role is Role.POLICY
-    assert code_of(ring, header, frozenset({Role.MASKING})) == "wrong_role"
-
-
-def test_a_note_of_one_signature_speaks_for_no_other_bytes() -> None:
-    ring, policy = KEYS.ring(), frozenset({Role.POLICY})
-    header = KEYS.signer(Role.POLICY).sign(TYPE, BODY)
-    ring.made(TYPE, BODY, header)
-    assert code_of(ring, header, policy, body=b"other bytes") == "bad_signature"
-    assert code_of(ring, header, policy, ce_type="callgate.call.denied.v1") == "bad_signature"
