@@ -1,14 +1,16 @@
 """HTTP for every service: problem documents (RFC 9457), health and metrics, and no traceback to anybody."""
 
+import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -102,8 +104,30 @@ def create_app(
             raise Problem(403, "metrics_are_local", "Ask from its machine, or set `telemetry.metrics: everyone`.")
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    app.add_middleware(Guard, on_fatal=on_fatal)
+    app.add_middleware(Guard, on_fatal=on_fatal, straight=_straight_of(hosted), errors=dict(app.exception_handlers))
     return app
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+E = TypeVar("E", bound=Endpoint)
+_STRAIGHT = "__callgate_straight__"
+
+
+def straight(endpoint: E) -> E:
+    """Marks an endpoint that FastAPI describes and that is called without it: it reads the request itself, has no
+    parameter in its path and answers with a Response. Errors become the same documents."""
+    setattr(endpoint, _STRAIGHT, True)
+    return endpoint
+
+
+def _straight_of(services: Iterable[Service]) -> dict[tuple[str, str], Endpoint]:
+    routes = (route for service in services for router in service.routers for route in router.routes)
+    return {
+        (method, route.path): route.endpoint
+        for route in routes
+        if isinstance(route, APIRoute) and getattr(route.endpoint, _STRAIGHT, False)
+        for method in route.methods or ()
+    }
 
 
 def _from_here(request: Request) -> bool:
@@ -112,17 +136,26 @@ def _from_here(request: Request) -> bool:
 
 
 class Guard:
-    """Counts requests and turns whatever escapes into a 500 without a text."""
+    """Counts requests, turns whatever escapes into a 500 without a text, and calls what is `straight` itself."""
 
-    def __init__(self, app: ASGIApp, on_fatal: Callable[[Fatal], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        on_fatal: Callable[[Fatal], None],
+        straight: Mapping[tuple[str, str], Endpoint],
+        errors: Mapping[Any, Callable[..., Any]],
+    ) -> None:
         self._app = app
         self._on_fatal = on_fatal
+        self._straight = straight
+        self._errors = errors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         status = 0
+        endpoint = self._straight.get((scope["method"], scope["path"])) if not scope.get("root_path") else None
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -131,7 +164,11 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            if endpoint is None:
+                await self._app(scope, receive, watched)
+            else:
+                response = await self._answer(endpoint, Request(scope, receive, send))
+                await response(scope, receive, watched)
         except Exception as error:
             logger.error("a request failed", extra={"error": describe(error)})
             if isinstance(error, Fatal):
@@ -141,8 +178,23 @@ class Guard:
                 problem = Problem(500, "internal_error", "This is a fault of Callgate; its log says where.")
                 await problem.response()(scope, receive, send)
         finally:
-            route = scope.get("route")
-            REQUESTS.labels("http", getattr(route, "path", "none"), str(status)).inc()
+            path = scope["path"] if endpoint is not None else getattr(scope.get("route"), "path", "none")
+            _requests(path, status).inc()
+
+    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except Exception as error:
+            handler = next((self._errors[kind] for kind in type(error).__mro__ if kind in self._errors), None)
+            if handler is None:
+                raise
+            response: Response = await handler(request, error)
+            return response
+
+
+@functools.cache
+def _requests(path: str, status: int) -> Counter:
+    return REQUESTS.labels("http", path, str(status))
 
 
 async def _problem(_: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from callgate.errors import BrokerAway, TooLarge
-from callgate.http import Problem, json_response
+from callgate.http import Problem, json_response, straight
 from callgate.identity.authenticator import Authenticator
 from callgate.settings import IngressSettings
 from contracts.events import Recorded
@@ -41,6 +41,7 @@ def routes(
     functions = orjson.dumps({"functions": functions_of(catalog)})
 
     @router.post("/calls", openapi_extra=CALL_BODY, status_code=200)
+    @straight
     async def submit(request: Request) -> Response:
         """Ask for a function to be run. Waits for the outcome as `Prefer: wait=N` says (RFC 7240)."""
         principal = await caller(request, authenticator)

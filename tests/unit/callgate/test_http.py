@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from callgate.errors import BrokerAway, Fatal, Rejected, Retryable
-from callgate.http import PROBLEM, Problem, create_app, json_response
+from callgate.http import PROBLEM, Problem, create_app, json_response, straight
 from callgate.service import Service
 from callgate.telemetry import REQUESTS
 from contracts.identity import Role
@@ -210,3 +210,35 @@ async def test_what_is_fatal_in_a_request_reaches_the_host_and_what_may_work_lat
         answer = await http.get("/fatal")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert [error.code for error in stopped] == ["key_retired"]
+
+
+@pytest.mark.parametrize("shortcut", [False, True])
+async def test_a_straight_endpoint_answers_as_any_other(shortcut: bool, caplog: pytest.LogCaptureFixture) -> None:
+    router, failures = (
+        APIRouter(),
+        iter([None, Problem(409, "taken", "x"), BrokerAway(), HTTPException(404), ValueError()]),
+    )
+    marked: Any = straight if shortcut else lambda endpoint: endpoint
+
+    @router.post("/v1/asked", openapi_extra={"x-of": "it"})
+    @marked  # type: ignore[untyped-decorator]
+    async def asked(request: Request) -> Response:
+        failure = next(failures)
+        if failure is not None:
+            raise failure
+        assert ("route" in request.scope) is not shortcut  # FastAPI was, or was not, there
+        return json_response({"body": (await request.body()).decode(), "query": request.query_params["a"]}, 201)
+
+    app = create_app([Service(Role.INGRESS, routers=(router,))])
+    before = counted("/v1/asked", 201), counted("/v1/asked", 500)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        answer = await http.post("/v1/asked?a=b", content=b"text")
+        assert (answer.status_code, answer.json()) == (201, {"body": "text", "query": "b"})
+        problem(await http.post("/v1/asked"), 409, "taken")
+        problem(await http.post("/v1/asked"), 503, "broker_away")
+        problem(await http.post("/v1/asked"), 404, "not_found")
+        problem(await http.post("/v1/asked"), 500, "internal_error")
+        problem(await http.get("/v1/asked"), 405, "method_not_allowed")
+        assert (await http.get("/openapi.json")).json()["paths"]["/v1/asked"]["post"]["x-of"] == "it"
+    assert (counted("/v1/asked", 201), counted("/v1/asked", 500)) == (before[0] + 1, before[1] + 1)
+    assert [record.name for record in caplog.records if record.levelno == logging.ERROR] == ["callgate.http"]
