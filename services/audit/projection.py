@@ -19,8 +19,11 @@ logger = logging.getLogger("services.audit")
 
 BATCH = 1000
 """Events in one transaction, at most."""
-LINGER = 0.1
-"""Seconds that a first event waits for others: one transaction for many costs the hot path least."""
+LINGER = 0.1, 0.5
+"""Seconds that a first event waits for others, where few come and where many do: one transaction for many costs least,
+and a call whose events are all in it is written once."""
+_MANY = 30
+"""Events that came while the last ones lingered."""
 _QUEUED = 2048
 _PAUSE = 0.1, 5.0
 
@@ -96,8 +99,11 @@ class Projection:
         arrived: asyncio.Queue[Recorded | Alien] = asyncio.Queue(_QUEUED)
         reader = asyncio.create_task(self._read(after, arrived))
         try:
+            linger = LINGER[0]
             while True:
-                await self.write(await _batch(arrived, reader))
+                batch = await _batch(arrived, reader, linger)
+                linger = LINGER[len(batch) >= _MANY]
+                await self.write(batch)
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
@@ -111,7 +117,9 @@ class Projection:
         return await asyncio.to_thread(self._store.known, str(self._partition), refs)
 
 
-async def _batch(arrived: asyncio.Queue[Recorded | Alien], reader: asyncio.Task[None]) -> list[Recorded | Alien]:
+async def _batch(
+    arrived: asyncio.Queue[Recorded | Alien], reader: asyncio.Task[None], linger: float
+) -> list[Recorded | Alien]:
     """What has arrived, at least one. Raises what ended the reader."""
     first = asyncio.create_task(arrived.get())
     await asyncio.wait((first, reader), return_when=asyncio.FIRST_COMPLETED)
@@ -121,7 +129,7 @@ async def _batch(arrived: asyncio.Queue[Recorded | Alien], reader: asyncio.Task[
         raise RuntimeError("following a partition never ends by itself")
     batch = [first.result()]
     if arrived.qsize() < BATCH:
-        await asyncio.sleep(LINGER)
+        await asyncio.sleep(linger)
     while len(batch) < BATCH and not arrived.empty():
         batch.append(arrived.get_nowait())
     return batch
