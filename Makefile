@@ -13,7 +13,7 @@ ARGS ?=
 UPGRADE ?=
 
 .DEFAULT_GOAL := setup
-.PHONY: setup help demo up test lint types imports pytest format bench lock schemas clean
+.PHONY: setup help demo up test lint types imports pytest format bench bench-masking lock schemas clean
 
 setup: $(READY) ## set up .venv; then everything answers to .venv/bin/callgate
 
@@ -33,7 +33,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	@touch $@
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 16
 
 demo: $(READY) ## tell the whole story on real parts, step by step
 	@$(BIN)/callgate demo
@@ -65,8 +65,12 @@ pytest: $(READY) ## all tests; ARGS="tests/unit -x" narrows
 bench: $(READY) ## measure the whole path, and write docs/performance.md
 	@$(BIN)/python -m bench
 
-schemas: $(READY) ## write contracts/schemas anew
+bench-masking: $(READY) ## measure masking; ARGS="--presidio --cases FILE --sentences FILE" does more
+	@$(BIN)/python -m bench.masking $(ARGS)
+
+schemas: $(READY) ## write contracts/schemas and the table of docs/masking.md anew
 	@$(BIN)/python -m cli.schemas
+	@$(BIN)/python -m cli.mask_table
 
 # uv reads no configuration of pip's, and nothing of this machine's index is written into the files.
 COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
@@ -78,5 +82,5 @@ lock: $(READY) ## resolve pyproject.toml into requirements/; UPGRADE=--upgrade t
 	@echo hatchling | $(COMPILE) - --no-annotate -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## remove .venv and every cache; .callgate, the state of `make up`, stays
-	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .bench
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

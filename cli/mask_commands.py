@@ -1,9 +1,8 @@
 """`callgate mask`: a document in, what may be shown of it out. Nothing leaves this machine, and nothing is kept."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -11,14 +10,12 @@ from typer.core import TyperGroup
 from callgate.errors import ConfigurationError
 from callgate.jsontext import JsonTextError, dump, parse
 from callgate.settings import Settings, load
-from cli import output
+from cli import mask_lines, output
 from cli.options import DEFAULT_CONFIG, ConfigOption
 from contracts.model import JsonValue
-from services.masking.composition import Tools, tools_of
-from services.masking.domain import Masked, Reading, mask
+from services.masking.composition import tools_of
+from services.masking.domain import Masked, mask
 from services.masking.hints import NO_HINTS, Hints, hints_of
-
-_LONGEST_LINE = 64 * 1024 * 1024
 
 
 class _DocumentByDefault(TyperGroup):
@@ -38,7 +35,8 @@ app = typer.Typer(
     "`--jsonl` takes one JSON value a line and prints one a line: "
     '`{"masked": …, "findings": [{"path", "entity", "start", "end", "score"}]}`, with the JSON pointer of the leaf and '
     "the half-open span in code points of its text; a span that could be several things has a finding for each, "
-    "the surest first. `--explain` says why. `callgate mask document --help` lists all options, "
+    "the surest first. `--explain` says why, `--stream` masks a log as it is written. "
+    "`callgate mask document --help` lists all options, "
     "`callgate mask entities` what is found and by what evidence; `callgate mask bench` measures this machine.",
 )
 
@@ -48,23 +46,42 @@ def document(
     source: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Standard input otherwise.")] = None,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON value a line, one answer a line.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Read plain text, even if it looks like JSON.")] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Plain text as it comes (`tail -f app.log | …`): prints what is safe at once."),
+    ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say which evidence made each finding.")] = False,
     function: Annotated[
         str | None, typer.Option(help="Mask as arguments of this function, by its schema's annotations.")
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Mask a JSON document, or a text where the input is no JSON."""
+    """Mask a JSON document, or a text where the input is no JSON.
+
+    Detectors, lists and strategies are those of the configuration, where there is one. There is no session here, so
+    what would become a token or a hash is redacted.
+    """
     if jsonl and text:
         raise typer.BadParameter("--jsonl takes JSON values: quote a text as a JSON string, or leave --jsonl out")
+    if stream and (jsonl or explain or function is not None):
+        raise typer.BadParameter("--stream masks plain text, without --jsonl, --explain and --function")
     settings = _settings(config, needed=function is not None)
     tools, hints = tools_of(settings.masking if settings else None), _hints(settings, function)
+
+    def masking(value: JsonValue) -> Masked:
+        return mask(value, hints, machine=tools.machine, disguise=tools.disguise(None), explain=True)
+
     try:
-        stream = sys.stdin.buffer if source is None or str(source) == "-" else source.open("rb")
+        data = sys.stdin.buffer if source is None or str(source) == "-" else source.open("rb")
     except OSError as error:
         raise ConfigurationError("no_document", f"{source} cannot be read: {error.strerror}") from None
-    with stream:
-        code = _lines(stream, tools, hints, explain) if jsonl else _whole(stream.read(), tools, hints, text, explain)
+    with data:
+        if jsonl:
+            code = mask_lines.lines(data, masking, explain=explain)
+        elif stream:
+            code = mask_lines.text(data, tools)
+        else:
+            code = _whole(data.read(), masking, text, explain)
     if code:
         raise typer.Exit(code)
 
@@ -84,92 +101,58 @@ def _hints(settings: Settings | None, function: str | None) -> Hints:
     raise ConfigurationError("unknown_function", f"there is no function {function}; configured are: {names}")
 
 
-def _masked(value: JsonValue, tools: Tools, hints: Hints) -> Masked:
-    return mask(value, hints, machine=tools.machine, disguise=tools.disguise(None), explain=True)
-
-
-def _whole(data: bytes, tools: Tools, hints: Hints, text: bool, explain: bool) -> int:
+def _whole(data: bytes, masking: mask_lines.Masking, text: bool, explain: bool) -> int:
     """A document by itself: what is masked goes to standard output, everything else to standard error."""
+    value: JsonValue
     try:
-        value: JsonValue = data.decode() if text else parse(data, numbers="lossless")
-        is_text = text
-    except UnicodeDecodeError:
-        output.error("the input is not UTF-8, so it cannot be inspected; nothing was printed")
-        return 1
-    except JsonTextError as error:
-        if error.code != "syntax" or data.lstrip()[:1] in (b"{", b"["):
-            output.error(f"the input is not JSON as Callgate accepts it: {_where(error)}; --text reads it as text")
-            return 1
-        value, is_text = data.decode(), True
-    masked = _masked(value, tools, hints)
-    shown = masked.view if is_text and isinstance(masked.view, str) else dump(masked.view).decode() + "\n"
-    sys.stdout.buffer.write(str(shown).encode())
-    sys.stdout.flush()
-    if explain:
-        for reading in masked.readings:
-            place = output.printable(reading.path) or "(the text)"
-            typer.echo(
-                f"{place} {reading.start}-{reading.end} {reading.entity} {reading.score:.2f}: {reading.evidence}",
-                err=True,
+        value, is_text = (data.decode(), True) if text else _read(data)
+    except (UnicodeDecodeError, JsonTextError) as error:
+        if isinstance(error, UnicodeDecodeError) or error.code == "not_utf8":
+            output.error("the input is not UTF-8, so it cannot be inspected; nothing was printed")
+        else:
+            output.error(
+                f"the input is not JSON as Callgate accepts it: {mask_lines.why(error)}; --text reads it as text"
             )
-    if masked.uninspectable:
-        typer.echo(f"withheld, since it cannot be inspected: {', '.join(masked.uninspectable)}", err=True)
+        return 1
+    masked = masking(value)
+    if is_text and isinstance(masked.view, str):
+        sys.stdout.buffer.write(masked.view.encode())
+    else:
+        sys.stdout.buffer.write(dump(masked.view) + b"\n")
+    sys.stdout.flush()
+    for reading in masked.readings if explain else ():
+        place = output.printable(reading.path) or "(the text)"
+        span = f"{reading.start}-{reading.end}"
+        typer.echo(f"{place} {span} {reading.entity} {reading.score:.2f}: {reading.evidence}", err=True)
+    mask_lines.tell_withheld(masked.uninspectable)
     return 0
 
 
-def _lines(stream: BinaryIO, tools: Tools, hints: Hints, explain: bool) -> int:
-    """One answer a line, in order; a line that is no JSON gets an `error` and does not stop the rest."""
-    code = 0
-    for number, line in enumerate(_limited(stream), start=1):
-        if not line.strip():
-            continue
-        answer: dict[str, Any]
-        try:
-            masked = _masked(parse(line, numbers="lossless"), tools, hints)
-        except JsonTextError as error:
-            output.error(f"line {number} is not JSON as Callgate accepts it: {_where(error)}")
-            answer, code = {"masked": None, "findings": [], "error": error.code}, 1
-        else:
-            answer = {"masked": masked.view, "findings": [_finding(one, explain) for one in masked.readings]}
-            if masked.uninspectable:
-                answer["uninspectable"] = list(masked.uninspectable)
-        sys.stdout.buffer.write(dump(answer) + b"\n")
-    sys.stdout.flush()
-    return code
-
-
-def _limited(stream: BinaryIO) -> Iterator[bytes]:
-    while line := stream.readline(_LONGEST_LINE):
-        yield line
-
-
-def _finding(reading: Reading, explain: bool) -> dict[str, JsonValue]:
-    found: dict[str, JsonValue] = {
-        "path": reading.path,
-        "entity": reading.entity,
-        "start": reading.start,
-        "end": reading.end,
-        "score": reading.score,
-    }
-    return {**found, "evidence": reading.evidence} if explain else found
-
-
-def _where(error: JsonTextError) -> str:
-    place = (
-        f" at character {error.offset}" if error.offset is not None else f" at {error.pointer}" if error.pointer else ""
-    )
-    return f"{error.code.replace('_', ' ')}{place}"
+def _read(data: bytes) -> tuple[JsonValue, bool]:
+    """A JSON value, or a text where that is no JSON and does not begin like an object or array; and which it is."""
+    try:
+        return parse(data, numbers="lossless"), False
+    except JsonTextError as error:
+        if error.code != "syntax" or data.lstrip()[:1] in (b"{", b"["):
+            raise
+    return data.decode(), True
 
 
 @app.command()
-def entities() -> None:
+def entities(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the table of docs/masking.md.")] = False,
+) -> None:
     """List every entity that is found, with the evidence that each needs."""
+    from cli.mask_table import table  # noqa: PLC0415
     from services.masking.catalogue import catalogue  # noqa: PLC0415
 
+    if markdown:
+        output.say(table().rstrip("\n"))
+        return
     rows = catalogue()
     width = max(len(row.entity) for row in rows)
     for row in rows:
-        output.say(f"{row.entity:<{width}}  {row.found:<28}  {row.evidence}")
+        output.say(f"{row.entity:<{width}}  {row.found:<32}  {row.evidence}")
 
 
 @app.command()

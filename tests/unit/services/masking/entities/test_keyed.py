@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from corpora import ordinary, telling
+from bench.masking.corpora import ordinary, telling
 from hypothesis import given
 from hypothesis import strategies as st
 

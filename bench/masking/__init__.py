@@ -1,0 +1,1 @@
+"""`python -m bench.masking` (`make bench-masking`): how fast masking is, what it finds, and false alarms."""
