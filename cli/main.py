@@ -1,4 +1,7 @@
-"""`callgate`: every command. Each says what it does and what to do when it cannot."""
+"""`callgate`: every command. Each says what it does and what to do when it cannot.
+
+What a command needs is imported when it runs, so that help, completion and a mistyped command answer at once.
+"""
 
 import sys
 from pathlib import Path
@@ -7,12 +10,8 @@ from typing import Annotated
 import typer
 
 from callgate.errors import CallgateError
-from callgate.settings import Settings, load
-from callgate.telemetry import configure_logging
-from cli import output
-from cli.options import DEFAULT_CONFIG, ConfigOption
-from cli.running import run, until_signalled
-from contracts.identity import Role
+from cli import groups, output, reviewers
+from cli.options import DEFAULT_CONFIG, ConfigOption, ServiceName
 
 app = typer.Typer(
     name="callgate",
@@ -34,7 +33,7 @@ def main() -> None:
         sys.exit(2)
 
 
-@app.command()
+@app.command(rich_help_panel="Run")
 def up(
     config: ConfigOption = DEFAULT_CONFIG,
     upgrade: Annotated[bool, typer.Option(help="Bring an existing state folder to this version's layout.")] = False,
@@ -43,47 +42,26 @@ def up(
 
     The state folder keeps keys, log and projection; starting again goes on where it stopped. Ctrl-C stops it.
     """
-    settings = load(config)
-    configure_logging("callgate", settings.telemetry.level, settings.telemetry.style)
-    run(_up(settings, upgrade))
+    from cli import starting  # noqa: PLC0415
+
+    starting.up(config, upgrade)
 
 
-async def _up(settings: Settings, upgrade: bool) -> int:
-    from cli.composition import running  # noqa: PLC0415  # imports every service: only where they run
-    from cli.welcome import welcome  # noqa: PLC0415
-
-    async with running(settings, upgrade=upgrade) as deployment:
-        output.say(welcome(deployment))
-        return await until_signalled(deployment.failed)
-
-
-@app.command()
+@app.command(rich_help_panel="Run")
 def serve(
-    services: Annotated[list[Role], typer.Argument(help="Which service; several share one process and one address.")],
+    services: Annotated[
+        list[ServiceName], typer.Argument(help="Which service; several share one process and one address.")
+    ],
     config: ConfigOption = DEFAULT_CONFIG,
     listen: Annotated[str | None, typer.Option(help="host:port of its HTTP; overrides `listen`.")] = None,
 ) -> None:
     """Run one service by itself (or several) against the broker of `broker.url`, which must be provisioned."""
-    settings = load(config)
-    if listen:
-        settings = settings.model_copy(update={"listen": listen})
-    configure_logging(services[0], settings.telemetry.level, settings.telemetry.style)
-    run(_serve(settings, tuple(dict.fromkeys(services))))
+    from cli import starting  # noqa: PLC0415
+
+    starting.serve(services, config, listen)
 
 
-async def _serve(settings: Settings, services: tuple[Role, ...]) -> int:
-    from cli.composition import SERVICES, serving  # noqa: PLC0415
-
-    unknown = [service for service in services if service not in SERVICES]
-    if unknown:
-        output.error(f"{unknown[0]} is no service that runs; choose of {', '.join(SERVICES)}")
-        return 2
-    async with serving(settings, services) as (url, failed):
-        output.say(f"{', '.join(services)} ready, HTTP at {url}")
-        return await until_signalled(failed)
-
-
-@app.command()
+@app.command(rich_help_panel="Run")
 def demo(
     state: Annotated[
         Path | None, typer.Option(help="Keep the demo's state in this folder; a temporary one otherwise.")
@@ -91,14 +69,13 @@ def demo(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Tell the whole story on real parts, step by step; exits 0 only if every step came out as told."""
-    from cli.demo import run_demo  # noqa: PLC0415
+    from cli import starting  # noqa: PLC0415
 
-    configure_logging("callgate", "error", "text")
-    run(run_demo(config, state))
+    starting.demo(config, state)
 
 
-@app.command("provision")
-def provision_command(
+@app.command(rich_help_panel="Operate")
+def provision(
     config: ConfigOption = DEFAULT_CONFIG,
     upgrade: Annotated[bool, typer.Option(help="Also apply safe changes to what stands already.")] = False,
     nats_config: Annotated[
@@ -117,18 +94,15 @@ def provision_command(
     ] = None,
 ) -> None:
     """Create the broker's streams, consumers and genesis records; changes nothing that stands unless --upgrade."""
-    from cli.operators import Server, parse_size, provision_broker, write_nats_config  # noqa: PLC0415
+    from cli import starting  # noqa: PLC0415
 
-    settings = load(config)
     if nats_config is not None:
-        limit = parse_size(max_store) if max_store is not None else None
-        write_nats_config(settings, nats_config, Server(store, listen, monitor, limit))
-        return
-    configure_logging("provision", settings.telemetry.level, settings.telemetry.style)
-    run(provision_broker(settings, upgrade))
+        starting.nats_config(config, nats_config, store, listen, monitor, max_store)
+    else:
+        starting.provision(config, upgrade)
 
 
-@app.command()
+@app.command(rich_help_panel="Operate")
 def doctor(
     config: ConfigOption = DEFAULT_CONFIG,
     monitor: Annotated[
@@ -137,27 +111,15 @@ def doctor(
     ] = None,
 ) -> None:
     """Check broker, durability, streams, keys, policies, connections and clock; exits 1 where something is wrong."""
-    from cli.doctor import examine  # noqa: PLC0415
+    from cli import starting  # noqa: PLC0415
 
-    settings = load(config)
-    configure_logging("doctor", "error", "text")
-    run(examine(settings, monitor or ()))
+    starting.doctor(config, monitor or ())
 
 
-def _mount() -> None:
-    from cli import audit, dev_issuer_commands, keys_commands, mask_commands, policy_commands, reviewers  # noqa: PLC0415
+reviewers.register(app)
+groups.mount(app)
 
-    app.add_typer(keys_commands.app, name="keys")
-    app.add_typer(policy_commands.app, name="policy")
-    app.add_typer(mask_commands.app, name="mask")
-    app.add_typer(audit.app, name="audit")
-    app.add_typer(dev_issuer_commands.app, name="dev-issuer")
-    reviewers.register(app)
-
-
-_mount()
-
-__all__ = ["app", "main", "run"]
+__all__ = ["app", "main"]
 
 if __name__ == "__main__":
     main()

@@ -13,7 +13,7 @@ from aiohttp import web
 from typer.testing import CliRunner, Result
 
 from callgate.errors import CallgateError, ConfigurationError
-from cli import reviewers
+from cli import deciding, reviewers
 
 CALL = "1-0.s_" + "a" * 32 + ".01990000-0000-7000-8000-000000000001"
 DIGEST = "d1" * 32
@@ -215,7 +215,7 @@ async def test_watching_shows_changes_only_and_outlives_an_outage(
         for _ in range(count):
             await api.asked.acquire()
 
-    watching = asyncio.create_task(reviewers.watch_approvals(api.url, "t", 0.01, as_json=True))
+    watching = asyncio.create_task(deciding.watch_approvals(api.url, "t", 0.01, as_json=True))
     async with asyncio.timeout(20):
         await looks(3)
         api.items = []
@@ -232,4 +232,4 @@ async def test_watching_shows_changes_only_and_outlives_an_outage(
 
 async def test_watching_ends_where_it_may_not_look(api: StandIn) -> None:
     api.answers = [problem(401, "expired", "The token has expired.")]
-    assert await reviewers.watch_approvals(api.url, "t", 0.01, as_json=True) == 1
+    assert await deciding.watch_approvals(api.url, "t", 0.01, as_json=True) == 1

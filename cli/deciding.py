@@ -1,0 +1,163 @@
+"""What reviewers' commands do, over the public HTTP API alone: the list of what waits, and the vote."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from callgate.errors import CallgateError, ConfigurationError
+from cli import output
+from cli.api import Api, Away, Refused
+from cli.output import printable, styled
+
+_LONGEST_PAUSE = 30.0
+_SHOWN = 2000
+"""Characters of masked arguments on the screen; --json gives all of them."""
+
+
+def read_token(token: str | None, token_file: Path | None) -> str:
+    """The bearer token of whoever runs the command. ConfigurationError where there is none."""
+    if token_file is not None:
+        try:
+            token = token_file.read_text()
+        except (OSError, UnicodeDecodeError):
+            raise ConfigurationError("no_token", f"{token_file} cannot be read; name your token's file") from None
+    if not token or not token.strip():
+        raise ConfigurationError("no_token", "who are you? Give --token, --token-file, or set CALLGATE_TOKEN")
+    return token.strip()
+
+
+async def list_approvals(url: str, token: str, as_json: bool) -> int:
+    async with Api(url, token) as api:
+        try:
+            items = await _all(api)
+        except Refused as refused:
+            output.error(refused.detail)
+            return 1
+    _show(items, as_json)
+    return 0
+
+
+async def _all(api: Api) -> list[dict[str, Any]]:
+    """Every page of what waits."""
+    items: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        page = await api.get("/v1/approvals", {"after": after} if after else None)
+        if not isinstance(page, dict) or not isinstance(page.get("approvals"), list):
+            raise Away("not_callgate", "that is no list of approvals; check --url")
+        items += page["approvals"]
+        after = page.get("next") or ""
+        if not after:
+            return items
+
+
+async def watch_approvals(url: str, token: str, every: float, as_json: bool) -> int:
+    """Shows the list whenever it changed. While Callgate is away it asks ever more rarely, and says so once."""
+    shown: list[dict[str, Any]] | None = None
+    complaint, pause = "", every
+    async with Api(url, token) as api:
+        while True:
+            try:
+                items = await _all(api)
+            except (Refused, Away) as error:
+                if isinstance(error, Refused) and error.status != 503:
+                    output.error(error.detail)
+                    return 1
+                if error.detail != complaint:
+                    output.error(error.detail)
+                complaint, shown = error.detail, None
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                await asyncio.sleep(max(pause, getattr(error, "retry_after", None) or 0.0))
+                continue
+            complaint, pause = "", every
+            if items != shown:
+                _clear()
+                _show(items, as_json)
+                sys.stdout.flush()
+                shown = items
+            await asyncio.sleep(every)
+
+
+def _clear() -> None:
+    if sys.stdout.isatty():
+        output.say("\x1b[H\x1b[2J\x1b[3J")
+        output.say(f"{datetime.now(UTC):%H:%M:%S} UTC, Ctrl-C ends\n")
+
+
+def _show(items: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        output.say(json.dumps({"approvals": items}))
+        return
+    if not items:
+        output.say("nothing waits for you")
+        return
+    for item in items:
+        output.say("\n".join(_lines(item, datetime.now(UTC))))
+        output.say()
+    output.say(f"{len(items)} waiting. `callgate approve <id>`, or `callgate reject <id> --reason …`")
+
+
+def _lines(item: Mapping[str, Any], now: datetime) -> list[str]:
+    """One call for the screen. Arguments are the agent's words: nothing in them may steer the terminal."""
+    behalf = f" for {printable(item['on_behalf_of'])}" if item.get("on_behalf_of") else ""
+    expires = _left(datetime.fromisoformat(item["expires_at"]) - now)
+    lines = [
+        styled(printable(item["id"]), "cyan"),
+        f"  {printable(item['function'])}  asked by {printable(item['requester'])}{behalf}  {expires}",
+    ]
+    if item.get("withheld"):
+        lines.append(f"  arguments withheld: {printable(item['withheld'])}")
+    else:
+        text = printable(json.dumps(item["arguments"], ensure_ascii=False))
+        cut = f"… ({len(text)} characters; --json shows all)" if len(text) > _SHOWN else ""
+        lines.append(f"  {text[:_SHOWN]}{cut}")
+    for need in item["requirements"]:
+        groups, policies = " or ".join(need["approvers"]), ", ".join(need["policies"])
+        lines.append(printable(f"  needs {need['missing']} more of {need['quorum']} from {groups} ({policies})"))
+    vote = f"  you voted: {printable(item['your_vote'])}" if item.get("your_vote") else ""
+    return [*lines, f"  digest {printable(item['digest'])[:16]}{vote}"]
+
+
+def _left(left: Any) -> str:
+    seconds = int(left.total_seconds())
+    if seconds <= 0:
+        return "expired"
+    return f"expires in {seconds // 60} min" if seconds >= 120 else f"expires in {seconds} s"
+
+
+async def vote(url: str, token: str, call_id: str, decision: str, reason: str | None, digest: str | None) -> int:
+    """Shows the call, and votes on the digest of just what was shown."""
+    path = f"/v1/approvals/{quote(call_id, safe='')}"
+    if digest is not None and len(digest) < 8:
+        raise ConfigurationError("short_digest", "give at least 8 characters of the digest")
+    async with Api(url, token) as api:
+        try:
+            item = await api.get(path)
+            output.say("\n".join(_lines(item, datetime.now(UTC))))
+            if digest is not None and not item["digest"].startswith(digest):
+                output.error("the call has changed since you looked; look at it above, and decide again")
+                return 1
+            ballot = {"decision": decision, "reason": reason, "digest": item["digest"]}
+            outcome = await api.post(f"{path}/votes", ballot)
+        except Refused as refused:
+            output.error(refused.detail)
+            return 1
+        except Away as away:
+            raise CallgateError(
+                away.code, f"{away.detail}; whether a vote was cast, `callgate approvals` tells"
+            ) from None
+    output.say(_after_vote(decision, outcome))
+    return 0
+
+
+def _after_vote(decision: str, outcome: Mapping[str, Any]) -> str:
+    word = "approved" if decision == "approve" else "rejected"
+    missing = sum(need["missing"] for need in outcome["requirements"])
+    more = f"; {missing} more must approve" if decision == "approve" and missing else ""
+    colour = "green" if decision == "approve" else "yellow"
+    return f"{styled(word, colour, bold=True)}: the call is {printable(outcome['state'])}{more}"
