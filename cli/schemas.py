@@ -1,7 +1,7 @@
 """`python -m cli.schemas [--check]`: writes contracts/schemas, or says what there differs from the models.
 
-A JSON Schema for the body of each event and record, named by its ce-type, and an AsyncAPI document (FastStream's own
-generation) of every event's channel with who publishes and who consumes it.
+A JSON Schema for the body of each event and record in each version, named by its ce-type, and an AsyncAPI document
+(FastStream's own generation) of every event's channel with who publishes and who consumes it, in the newest version.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from faststream.specification import AsyncAPI
 from callgate.signing import SIGNATURE_HEADER
 from callgate.streams import CONSUMED
 from cli import output
-from contracts.events import EVENTS, Event, EventData
+from contracts.events import EVENT_BY_TYPE, EVENTS, Event, EventData
 from contracts.identity import Role
 from contracts.records import RECORDS, Record
 
@@ -35,7 +35,7 @@ _PARAMETERS = {
 
 def documents() -> dict[str, str]:
     """Every file of the folder by its name, the same text for the same models."""
-    bodies: dict[str, Any] = {event.TYPE: Event[event] for event in EVENTS}  # type: ignore[valid-type]
+    bodies: dict[str, Any] = {kind.TYPE: Event[kind] for kind in EVENT_BY_TYPE.values()}  # type: ignore[valid-type]
     bodies |= {record.TYPE: Record[record] for record in RECORDS}  # type: ignore[valid-type]
     schemas = {
         f"{ce_type}.json": _text({"$schema": _DIALECT, **model.model_json_schema()})

@@ -1,7 +1,8 @@
 """Every event of a call, as it stands on CALLS. The numbers are the steps of docs/call-lifecycle.md.
 
 An event's bytes are CloudEvents 1.0 in binary mode. The body is the UTF-8 JSON of `Event`; `ce-type` is `TYPE` of
-its data. Versions are explicit: a changed shape is a new class with a new type, and the old one stays readable.
+its data. Versions are explicit: a changed shape is a new class with a new type, and the old one stays readable: its
+`upcast` says in today's shape what it meant.
 """
 
 from dataclasses import dataclass
@@ -62,13 +63,39 @@ class Finding(Contract):
     end: int = Field(ge=0)
 
 
-class Requirement(Contract):
-    """What people must do before a call may run: `quorum` distinct members of any of the `approvers` groups approve."""
+class RequirementV1(Contract):
+    """What version 1 of `approval_required` asks: `quorum` distinct members of any of the `approvers` groups."""
 
     policies: tuple[str, ...]
     approvers: tuple[str, ...] = Field(min_length=1)
     quorum: int = Field(ge=1)
     expires_at: Timestamp
+
+
+class Escalation(Contract):
+    """From `at` on, by the time of the vote, members of these groups may approve as well."""
+
+    approvers: tuple[str, ...] = Field(min_length=1)
+    at: Timestamp
+
+
+class Requirement(Contract):
+    """What people must do before a call may run. The fields without a default are those of version 1."""
+
+    policies: tuple[str, ...]
+    approvers: tuple[str, ...] = Field(min_length=1)
+    quorum: int = Field(ge=1)
+    """Distinct people, of any of the groups; with `each` that many of each group, nobody counted for two."""
+    expires_at: Timestamp
+    each: bool = False
+    rejections: int = Field(default=1, ge=1)
+    """How many of those asked must reject to end it."""
+    reason_required: bool = False
+    """An approval without a reason does not count."""
+    remind_at: Timestamp | None = None
+    escalation: Escalation | None = None
+    break_glass: tuple[str, ...] = ()
+    """Groups, any member of which may approve alone, with a reason."""
 
 
 class InputProblem(Contract):
@@ -93,6 +120,10 @@ class EventData(Contract):
     NAME: ClassVar[str]
     TYPE: ClassVar[str]
     ROLES: ClassVar[frozenset[Role]]
+
+    def upcast(self) -> "EventData":
+        """The same in the newest shape of its kind, which is all that readers know."""
+        return self
 
 
 class Requested(EventData):
@@ -166,7 +197,7 @@ class ApprovalRequired(_Judged):
     """3. Policy: people must decide first; every requirement must be met."""
 
     NAME: ClassVar[str] = "approval_required"
-    TYPE: ClassVar[str] = "callgate.call.approval_required.v1"
+    TYPE: ClassVar[str] = "callgate.call.approval_required.v2"
     ROLES: ClassVar[frozenset[Role]] = frozenset({Role.POLICY})
 
     requirements: tuple[Requirement, ...] = Field(min_length=1)
@@ -177,8 +208,40 @@ class ApprovalRequired(_Judged):
         return min(requirement.expires_at for requirement in self.requirements)
 
 
+class ApprovalRequiredV1(_Judged):
+    """3. Policy, until version 2: a quorum of any of the groups, and nothing beside it."""
+
+    NAME: ClassVar[str] = "approval_required"
+    TYPE: ClassVar[str] = "callgate.call.approval_required.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.POLICY})
+
+    requirements: tuple[RequirementV1, ...] = Field(min_length=1)
+
+    def upcast(self) -> ApprovalRequired:
+        return ApprovalRequired.model_validate(self.model_dump())
+
+
 class VoteCast(EventData):
     """4. Approval: one person's vote. `reason` is class view: it is a person's free text."""
+
+    NAME: ClassVar[str] = "vote_cast"
+    TYPE: ClassVar[str] = "callgate.call.vote_cast.v2"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    reviewer: Principal
+    decision: Literal["approve", "reject"]
+    reason: Sealed | None = None
+    policies: tuple[str, ...] = ()
+    """The policies that gave the reviewer the right to decide."""
+    proof: Proof
+    replaces: str | None = None
+    """The event id of this person's vote that this one changes; None where it is their first."""
+    break_glass: bool = False
+    """The reviewer approves alone, as a requirement lets their group."""
+
+
+class VoteCastV1(EventData):
+    """4. Approval, until version 2: a vote that replaces none, and breaks no glass."""
 
     NAME: ClassVar[str] = "vote_cast"
     TYPE: ClassVar[str] = "callgate.call.vote_cast.v1"
@@ -188,8 +251,10 @@ class VoteCast(EventData):
     decision: Literal["approve", "reject"]
     reason: Sealed | None = None
     policies: tuple[str, ...] = ()
-    """The policies that gave the reviewer the right to decide."""
     proof: Proof
+
+    def upcast(self) -> VoteCast:
+        return VoteCast.model_validate(self.model_dump())
 
 
 class Approved(EventData):
@@ -204,7 +269,7 @@ class Approved(EventData):
 
 
 class Rejected(EventData):
-    """4. Approval: a reviewer said no."""
+    """4. Approval: as many reviewers said no as end it."""
 
     NAME: ClassVar[str] = "rejected"
     TYPE: ClassVar[str] = "callgate.call.rejected.v1"
@@ -212,7 +277,7 @@ class Rejected(EventData):
 
     by: str
     vote: str
-    """The event id of the rejecting vote, where its reason stands."""
+    """The event id of the rejecting vote that ended it, where its reason stands."""
 
 
 class ApprovalExpired(EventData):
@@ -352,7 +417,10 @@ EVENTS: tuple[type[EventData], ...] = (
     ResultMasked,
     Cancelled,
 )
-EVENT_BY_TYPE: dict[str, type[EventData]] = {event.TYPE: event for event in EVENTS}
+"""The newest version of each, which services append."""
+FORMER_EVENTS: tuple[type[EventData], ...] = (ApprovalRequiredV1, VoteCastV1)
+"""What stands on older logs: read, never appended any more."""
+EVENT_BY_TYPE: dict[str, type[EventData]] = {event.TYPE: event for event in (*EVENTS, *FORMER_EVENTS)}
 EVENT_NAMES: frozenset[str] = frozenset(event.NAME for event in EVENTS)
 
 D = TypeVar("D", bound=EventData)
@@ -370,7 +438,7 @@ class Event(Contract, Generic[D]):
     data: D
 
 
-_BODIES: dict[str, type[Event[Any]]] = {event.TYPE: Event[event] for event in EVENTS}  # type: ignore[valid-type]
+_BODIES: dict[str, type[Event[Any]]] = {kind.TYPE: Event[kind] for kind in EVENT_BY_TYPE.values()}  # type: ignore[valid-type]
 
 
 class UnknownEventType(ValueError):
@@ -413,8 +481,9 @@ class Recorded:
 
     @property
     def data(self) -> EventData:
+        """What the event says, in the newest shape of its kind."""
         data: EventData = self.event.data
-        return data
+        return data.upcast()
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ from contracts.events import (
     Allowed,
     ApprovalRequired,
     Approved,
+    ArgumentsAmended,
     ArgumentsMasked,
     Cancelled,
     EventData,
@@ -28,6 +29,7 @@ from contracts.events import (
 )
 from contracts.identity import Principal
 from contracts.subjects import CallRef
+from contracts.tally import Tally, may_vote, standing_votes, tally
 
 E = TypeVar("E", bound=EventData)
 
@@ -77,50 +79,6 @@ class IllegalTransition(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """How far the votes meet the requirements."""
-
-    met: bool
-    rejected_by: str | None
-    votes: tuple[str, ...]
-    """Event ids of the votes that count towards a requirement."""
-    missing: tuple[int, ...]
-    """For each requirement, how many approvals it still lacks."""
-
-
-def may_vote(requester: Principal, reviewer: Principal) -> bool:
-    """Four eyes: nobody who stands behind the call decides on it, nor anyone acting for them."""
-    return not (requester.people & reviewer.people)
-
-
-def _same_person(one: Principal, other: Principal) -> bool:
-    """Somebody who votes once in person and once through an agent votes twice."""
-    return bool(one.people & other.people)
-
-
-def tally(requirements: Iterable[Requirement], votes: Iterable[Recorded], requester: Principal) -> Tally:
-    """Counts the votes: one a person (the first counts), never the requester's, one rejection ends it."""
-    seen: list[tuple[Principal, str, str]] = []
-    for vote in votes:
-        data = vote.data
-        if not isinstance(data, VoteCast) or not may_vote(requester, data.reviewer):
-            continue
-        if not any(_same_person(data.reviewer, voter) for voter, _, _ in seen):
-            seen.append((data.reviewer, data.decision, vote.event.event_id))
-    rejected_by = next((who.id for who, decision, _ in seen if decision == "reject"), None)
-    approvals = [(person, event_id) for person, decision, event_id in seen if decision == "approve"]
-    counted: set[str] = set()
-    missing: list[int] = []
-    for requirement in requirements:
-        meeting = [event_id for person, event_id in approvals if set(person.groups) & set(requirement.approvers)]
-        counted.update(meeting)
-        missing.append(max(0, requirement.quorum - len(meeting)))
-    met = bool(missing) and not any(missing) and rejected_by is None
-    ordered = tuple(event_id for _, event_id in approvals if event_id in counted)
-    return Tally(met=met, rejected_by=rejected_by, votes=ordered, missing=tuple(missing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +148,8 @@ class Call:
         elif isinstance(data, (VoteCast, Approved)):
             self._check_approval(recorded, data)
         elif isinstance(data, Rejected):
-            vote = next((v.data for v in self.votes if v.event.event_id == data.vote), None)
-            if not isinstance(vote, VoteCast) or (vote.decision, vote.reviewer.id) != ("reject", data.by):
+            count = self.tally()
+            if count.rejection is None or (count.rejected_by, count.rejection) != (data.by, data.vote):
                 raise IllegalTransition("no_such_rejection")
         elif isinstance(data, ExecutionStarted):
             settled = self.last(OutcomeSettled)
@@ -219,8 +177,10 @@ class Call:
                 raise IllegalTransition("stale_vote")
             if not may_vote(self.requested.principal, data.reviewer):
                 raise IllegalTransition("own_call")
-            voters = (vote.data.reviewer for vote in self.votes if isinstance(vote.data, VoteCast))
-            if any(_same_person(data.reviewer, voter) for voter in voters):
+            # A vote changes the one that its caster saw stand, or none: of two at the same time, one is refused.
+            standing = standing_votes(self.votes, self.requested.principal)
+            own = [one.event_id for one in standing if one.people & data.reviewer.people]
+            if own != ([] if data.replaces is None else [data.replaces]):
                 raise IllegalTransition("voted_already")
         else:
             count = self.tally()
@@ -257,10 +217,18 @@ class Call:
                 found.append(recorded)
         return ()
 
-    def tally(self) -> Tally:
-        """The votes on the last `approval_required`; not met where nobody was asked."""
-        required = self.last(ApprovalRequired)
-        return tally(required.requirements if required else (), self.votes, self.requested.principal)
+    @property
+    def amenders(self) -> tuple[Principal, ...]:
+        """Who changed the arguments since they were asked for."""
+        return tuple(r.data.author for r in self.chain if isinstance(r.data, ArgumentsAmended))
+
+    def tally(self, requirements: Iterable[Requirement] | None = None) -> Tally:
+        """The votes on the last `approval_required`, by its requirements or by those given; not met where nobody was
+        asked."""
+        if requirements is None:
+            required = self.last(ApprovalRequired)
+            requirements = required.requirements if required else ()
+        return tally(requirements, self.votes, self.requested.principal, self.amenders)
 
     def last_recorded(self, kind: type[EventData]) -> Recorded | None:
         return next((recorded for recorded in reversed(self.chain) if isinstance(recorded.data, kind)), None)

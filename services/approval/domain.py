@@ -19,9 +19,10 @@ from contracts.events import (
     VoteCast,
 )
 from contracts.identity import Principal
-from contracts.lifecycle import WAITING_FOR_PEOPLE, Call, may_vote
+from contracts.lifecycle import WAITING_FOR_PEOPLE, Call
 from contracts.model import JsonValue
 from contracts.subjects import CallRef
+from contracts.tally import may_vote
 
 Decision = Literal["approve", "reject"]
 DECISIONS: Mapping[JsonValue, Decision] = MappingProxyType({"approve": "approve", "reject": "reject"})

@@ -13,7 +13,7 @@ from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
 from contracts.events import Allowed, ApprovalRequired, ArgumentsMasked, Denied, EventData, Recorded
 from contracts.functions import Catalog
-from contracts.lifecycle import Call, tally
+from contracts.lifecycle import Call
 from contracts.model import JsonValue
 from services.policy.domain import (
     CallFacts,
@@ -124,4 +124,4 @@ def event_of(verdict: Verdict, function_digest: str) -> EventData:
 
 
 def _met_by(call: Call) -> RequirementsMet:
-    return lambda requirements: tally(requirements, call.votes, call.requested.principal).met
+    return lambda requirements: call.tally(requirements).met

@@ -30,7 +30,19 @@ CHUNKED = e.Sealed(
 )
 FINDING = e.Finding(path="/customer/card", entity="CREDIT_CARD", start=0, end=16)
 PROOF = e.Proof(issuer="https://issuer.test", subject="rita", authenticated_at=AT, digest=DIGEST)
-REQUIREMENT = e.Requirement(policies=("large-refunds",), approvers=("finance",), quorum=2, expires_at=LATER)
+REQUIREMENT_V1 = e.RequirementV1(policies=("large-refunds",), approvers=("finance",), quorum=2, expires_at=LATER)
+REQUIREMENT = e.Requirement(
+    policies=("large-refunds",),
+    approvers=("finance", "sre"),
+    quorum=2,
+    expires_at=LATER,
+    each=True,
+    rejections=2,
+    reason_required=True,
+    remind_at=AT,
+    escalation=e.Escalation(approvers=("finance-leads",), at=AT),
+    break_glass=("incident-commanders",),
+)
 FACTS = {"/amount": 250.5, "/currency": "EUR", "/lines": [1, None, True], "/card": "****"}
 _JUDGED = {"policy_set": DIGEST, "policies": ("support-may-refund",), "facts": FACTS, "function_digest": DIGEST}
 
@@ -47,7 +59,15 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
     e.Allowed(**_JUDGED),
     e.Denied(**_JUDGED, code="input_invalid", problems=(e.InputProblem(pointer="/amount", keyword="type"),)),
     e.ApprovalRequired(**_JUDGED, requirements=(REQUIREMENT,)),
-    e.VoteCast(reviewer=REVIEWER, decision="approve", reason=INLINE, policies=("finance-approves",), proof=PROOF),
+    e.VoteCast(
+        reviewer=REVIEWER,
+        decision="approve",
+        reason=INLINE,
+        policies=("finance-approves",),
+        proof=PROOF,
+        replaces=CALL,
+        break_glass=True,
+    ),
     e.Approved(votes=(EVENT, CALL)),
     e.Rejected(by="rita", vote=EVENT),
     e.ApprovalExpired(expired_at=LATER),
@@ -74,6 +94,11 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
         uninspectable=("response_cut_off",),
     ),
     e.Cancelled(by="agent-7", code="withdrawn"),
+)
+
+FORMER_SAMPLES: tuple[e.EventData, ...] = (
+    e.ApprovalRequiredV1(**_JUDGED, requirements=(REQUIREMENT_V1,)),
+    e.VoteCastV1(reviewer=REVIEWER, decision="approve", reason=INLINE, policies=("finance-approves",), proof=PROOF),
 )
 
 RECORD_SAMPLES: tuple[tuple[str, r.RecordData], ...] = (
@@ -105,6 +130,27 @@ RECORD_SAMPLES: tuple[tuple[str, r.RecordData], ...] = (
     ),
     ("access.alarms", r.Alarmed(stream="CALLS_1_0", sequence=17, subject="calls.x", code="unknown_key")),
     ("checkpoints.1-0", r.Checkpoint(epoch=1, shard=0, tree_size=9, root=DIGEST, previous=DIGEST)),
+    (
+        "notices.due.webhook-soc.1-0.s.c.e",
+        r.NoticeDue(endpoint="webhook-soc", call=str(REF), event_id=EVENT, kind="approval_required"),
+    ),
+    (
+        "notices.outcome.webhook-soc.1-0.s.c.e",
+        r.NoticeOutcome(
+            endpoint="webhook-soc",
+            call=str(REF),
+            kind="approval_required",
+            outcome="pending",
+            attempts=2,
+            code="http_status",
+            status=503,
+            next_at=AT,
+        ),
+    ),
+    (
+        "notices.message.slack-C024BE91L.1-0.s.c.e",
+        r.MessageShown(endpoint="slack-C024BE91L", call=str(REF), question=EVENT, message="1700000000.000100", shows=7),
+    ),
 )
 
 

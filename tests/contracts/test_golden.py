@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract_samples import AT, EVENT, EVENT_SAMPLES, RECORD_SAMPLES, REF, event_of, record_of
+from contract_samples import AT, EVENT, EVENT_SAMPLES, FORMER_SAMPLES, RECORD_SAMPLES, REF, event_of, record_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -15,10 +15,13 @@ from contracts.events import (
     EVENT_BY_TYPE,
     EVENT_NAMES,
     EVENTS,
+    FORMER_EVENTS,
     Allowed,
+    ApprovalRequired,
     EventData,
     Sealed,
     UnknownEventType,
+    VoteCast,
     encode_event,
     make_event,
     parse_event,
@@ -39,10 +42,11 @@ def test_every_version_has_golden_bytes_and_nothing_else_has() -> None:
         f"{ce_type}.json" for ce_type in (*EVENT_BY_TYPE, *RECORD_BY_TYPE)
     }
     assert [type(sample) for sample in EVENT_SAMPLES] == list(EVENTS)
+    assert [type(sample) for sample in FORMER_SAMPLES] == list(FORMER_EVENTS)
     assert [type(sample) for _, sample in RECORD_SAMPLES] == list(RECORDS)
 
 
-@pytest.mark.parametrize("data", EVENT_SAMPLES, ids=lambda data: data.NAME)
+@pytest.mark.parametrize("data", [*EVENT_SAMPLES, *FORMER_SAMPLES], ids=lambda data: data.TYPE)
 def test_an_event_reads_and_writes_its_golden_bytes(data: EventData) -> None:
     body = golden(data.TYPE)
     parsed = parse_event(data.TYPE, body)
@@ -59,7 +63,7 @@ def test_a_record_reads_and_writes_its_golden_bytes(subject: str, data: RecordDa
 
 
 def test_the_samples_leave_no_field_out() -> None:
-    samples: list[Any] = [*EVENT_SAMPLES, *(sample for _, sample in RECORD_SAMPLES)]
+    samples: list[Any] = [*EVENT_SAMPLES, *FORMER_SAMPLES, *(sample for _, sample in RECORD_SAMPLES)]
     for data in samples:
         assert data.model_fields_set == set(type(data).model_fields), data.TYPE
 
@@ -69,11 +73,27 @@ def test_wire_names_are_unique_and_versioned() -> None:
     assert len({kind.TYPE for kind in kinds}) == len(kinds)
     assert len(EVENT_NAMES) == len(EVENTS)
     for event in EVENTS:
-        assert f"callgate.call.{event.NAME}.v1" == event.TYPE
+        versions = [kind.TYPE for kind in (*FORMER_EVENTS, event) if event.NAME == kind.NAME]
+        assert versions == [f"callgate.call.{event.NAME}.v{number}" for number in range(1, len(versions) + 1)]
         assert event.ROLES
+    for former in FORMER_EVENTS:
+        (newest,) = (event for event in EVENTS if event.NAME == former.NAME)
+        assert former.ROLES == newest.ROLES
 
 
-@pytest.mark.parametrize("data", EVENT_SAMPLES, ids=lambda data: data.NAME)
+def test_what_stands_on_older_logs_means_what_it_meant() -> None:
+    question, vote = (parse_event(sample.TYPE, golden(sample.TYPE)).data.upcast() for sample in FORMER_SAMPLES)
+    assert isinstance(question, ApprovalRequired)
+    (asked,) = question.requirements
+    assert (asked.approvers, asked.quorum, asked.each, asked.rejections) == (("finance",), 2, False, 1)
+    assert (asked.reason_required, asked.remind_at, asked.escalation, asked.break_glass) == (False, None, None, ())
+    assert isinstance(vote, VoteCast)
+    assert (vote.decision, vote.replaces, vote.break_glass) == ("approve", None, False)
+    for sample in EVENT_SAMPLES:
+        assert sample.upcast() is sample
+
+
+@pytest.mark.parametrize("data", [*EVENT_SAMPLES, *FORMER_SAMPLES], ids=lambda data: data.TYPE)
 def test_an_unknown_field_or_a_missing_one_is_refused(data: EventData) -> None:
     body = json.loads(golden(data.TYPE))
     for changed in (

@@ -6,14 +6,14 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from contract_samples import EVENT_SAMPLES, RECORD_SAMPLES
+from contract_samples import EVENT_SAMPLES, FORMER_SAMPLES, RECORD_SAMPLES
 
 from callgate.streams import CONSUMED
 from cli import schemas
 from contracts.events import EVENTS
 
 GOLDEN = Path(__file__).parent / "golden"
-TYPES = [sample.TYPE for sample in EVENT_SAMPLES] + [sample.TYPE for _, sample in RECORD_SAMPLES]
+TYPES = [sample.TYPE for sample in (*EVENT_SAMPLES, *FORMER_SAMPLES, *(record for _, record in RECORD_SAMPLES))]
 
 
 def document(name: str) -> Any:

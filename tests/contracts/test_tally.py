@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.events import Recorded, VoteCast
 from contracts.identity import Principal
-from contracts.lifecycle import may_vote, tally
+from contracts.tally import may_vote, tally
 
 GROUPS = ["finance", "sre", "legal"]
 groups = st.lists(st.sampled_from(GROUPS), unique=True, max_size=3)

@@ -146,6 +146,8 @@ def test_an_amended_call_starts_over() -> None:
     ask(story)
     assert refusal(story, FINN, digest=before) == Refusal.CALL_CHANGED
     cast(story, FINA)
+    assert conclusion(story.call, START) is None  # the author of the amendment, alone
+    cast(story, FINN)
     assert isinstance(conclusion(story.call, START), Approved)
 
 
