@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from callgate.streams import APPROVAL_TIMERS, CONSUMED
+from callgate.streams import APPROVAL_NOTICES, APPROVAL_SENDS, APPROVAL_TIMERS, CONSUMED
 from contracts.events import EVENTS
 from contracts.identity import Role
 from contracts.subjects import (
@@ -16,6 +16,7 @@ from contracts.subjects import (
     CHECKPOINTS,
     CONTROL,
     LIVE,
+    NOTICES,
     PAYLOADS,
     POLICY_SET_SUBJECT,
     SESSION_KEYS,
@@ -25,7 +26,7 @@ from contracts.subjects import (
     event_filter,
 )
 
-FIXED_STREAMS = (CONTROL, SESSION_KEYS, PAYLOADS, TIMERS, ACCESS, CHECKPOINTS)
+FIXED_STREAMS = (CONTROL, SESSION_KEYS, PAYLOADS, TIMERS, ACCESS, CHECKPOINTS, NOTICES)
 _SEALED = ("keys.>", "payloads.>")
 _LIVE = f"{LIVE}calls.>"
 
@@ -34,7 +35,14 @@ _PUBLISHES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
         Role.INGRESS: (*_SEALED, access_filter(Role.INGRESS)),
         Role.MASKING: (*_SEALED, access_filter(Role.MASKING)),
         Role.POLICY: (POLICY_SET_SUBJECT, "control.connection.*"),
-        Role.APPROVAL: (*_SEALED, access_filter(Role.APPROVAL), "control.grant.*", "control.freeze.*", "timers.set.>"),
+        Role.APPROVAL: (
+            *_SEALED,
+            access_filter(Role.APPROVAL),
+            "control.grant.*",
+            "control.freeze.*",
+            "timers.set.>",
+            "notices.>",
+        ),
         Role.EXECUTOR: _SEALED,
         Role.AUDIT: ("checkpoints.*", access_filter(Role.AUDIT)),
     }
@@ -48,9 +56,9 @@ _READS: Mapping[Role, frozenset[str]] = MappingProxyType(
         Role.INGRESS: _WORKING_SET,
         Role.MASKING: _WORKING_SET | {ACCESS},
         Role.POLICY: _WORKING_SET,
-        Role.APPROVAL: _WORKING_SET | {TIMERS, ACCESS},
+        Role.APPROVAL: _WORKING_SET | {TIMERS, ACCESS, NOTICES},
         Role.EXECUTOR: _WORKING_SET,
-        Role.AUDIT: frozenset(FIXED_STREAMS),
+        Role.AUDIT: frozenset(FIXED_STREAMS) - {NOTICES},
     }
 )
 """Beside the streams of calls, whose names grow with every epoch and which every service reads."""
@@ -73,7 +81,7 @@ def inbox_prefix(role: Role) -> str:
 def durables(role: Role) -> tuple[str, ...]:
     """The names of the role's durables."""
     own = (str(role),) if role in CONSUMED else ()
-    return (*own, APPROVAL_TIMERS) if role is Role.APPROVAL else own
+    return (*own, APPROVAL_TIMERS, APPROVAL_NOTICES, APPROVAL_SENDS) if role is Role.APPROVAL else own
 
 
 def rights(role: Role) -> Rights:

@@ -19,6 +19,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from callgate.channel_settings import SlackSettings, WebhookSettings
 from callgate.errors import ConfigurationError
 from callgate.identity.settings import IssuerSettings, check_distinct
 from callgate.masking_settings import Allow, DenySettings, DetectorSettings, EntityName
@@ -121,6 +122,16 @@ class ApprovalSettings(Contract):
     """Off only where the pages are served over plain HTTP on loopback."""
     sweep_every: float = Field(default=30.0, gt=0)
     """Seconds between looks for calls whose time is up and whose timer was lost."""
+    slack: SlackSettings | None = None
+    webhooks: tuple[WebhookSettings, ...] = ()
+    operators: tuple[str, ...] = ()
+    """Groups whose members may see how the sending of webhooks goes, and have dead letters sent again."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "ApprovalSettings":
+        if len({webhook.name for webhook in self.webhooks}) != len(self.webhooks):
+            raise ValueError("two webhooks have the same name; each keeps a record under its own")
+        return self
 
 
 class ExecutorSettings(Contract):
@@ -302,11 +313,25 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             "masking": settings.masking.model_copy(
                 update={"deny": tuple(_anchored_list(one, folder) for one in settings.masking.deny)}
             ),
+            "approval": _anchored_approval(settings.approval, folder),
             "policy": settings.policy.model_copy(update={"folder": folder / settings.policy.folder}),
             "connections": {name: _anchored_connection(c, folder) for name, c in settings.connections.items()},
             "development": development,
         }
     )
+
+
+def _anchored_approval(approval: ApprovalSettings, folder: Path) -> ApprovalSettings:
+    slack = approval.slack
+    if slack is not None:
+        names = ("token_file", "signing_secret_file", "app_token_file")
+        files = {name: folder / path for name in names if (path := getattr(slack, name)) is not None}
+        slack = slack.model_copy(update=files)
+    webhooks = tuple(
+        webhook.model_copy(update={"secret_files": tuple(folder / path for path in webhook.secret_files)})
+        for webhook in approval.webhooks
+    )
+    return approval.model_copy(update={"slack": slack, "webhooks": webhooks})
 
 
 def _anchored_list(deny: DenySettings, folder: Path) -> DenySettings:

@@ -4,7 +4,7 @@ Consumers are push consumers on `deliver.<service>` with the service as queue gr
 right to create consumers is a right to redirect another service's deliveries.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -13,11 +13,17 @@ from nats.js import api
 
 from contracts.events import (
     Allowed,
+    ApprovalExpired,
     ApprovalRequired,
     Approved,
+    ArgumentsAmended,
     ArgumentsMasked,
+    Cancelled,
     EventData,
     ExecutionCompleted,
+    OutcomeSettled,
+    OutcomeUnknown,
+    Rejected,
     Requested,
     VoteCast,
 )
@@ -27,6 +33,8 @@ from contracts.subjects import (
     CHECKPOINTS,
     CONTROL,
     LIVE,
+    NOTICES,
+    NOTICES_DUE,
     PAYLOADS,
     SESSION_KEYS,
     TIMERS,
@@ -37,6 +45,10 @@ from contracts.subjects import (
 
 APPROVAL_TIMERS = "approval-timers"
 TIMERS_DUE = "timers.due.>"
+APPROVAL_NOTICES = "approval-notices"
+"""On every stream of calls: what people may have to be told of."""
+APPROVAL_SENDS = "approval-sends"
+"""On NOTICES: what is to be sent."""
 DEFAULT_ACK_WAIT = 30.0
 """Seconds until an unacknowledged delivery is made again; handlers send `in_progress` from receipt on."""
 DEFAULT_MAX_ACK_PENDING = 64
@@ -51,6 +63,22 @@ CONSUMED: Mapping[Role, tuple[type[EventData], ...]] = MappingProxyType(
     }
 )
 """Which events each service is given to answer, by its durable of the same name on every stream of calls."""
+
+NOTICED: tuple[type[EventData], ...] = (
+    ApprovalRequired,
+    VoteCast,
+    Approved,
+    Rejected,
+    ApprovalExpired,
+    ArgumentsAmended,
+    Cancelled,
+    OutcomeUnknown,
+    OutcomeSettled,
+)
+"""What notices tell of. How an approved call ended is told after `approved`: most calls need nobody's approval."""
+_WAITING_NOTICES = 4096
+"""Notices that may wait for their next attempt at the same time; beyond that even working endpoints wait."""
+_NOTICES_KEPT = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +124,8 @@ def streams(epoch: int = 1, shards: int = 1, replicas: int = 1) -> tuple[StreamS
         _stream(SESSION_KEYS, "keys.>", replicas, immutable=False),
         _stream(PAYLOADS, "payloads.>", replicas, immutable=False),
         _timers(replicas),
+        # The last word on each subject; events older than a week are told to nobody, so none is told twice.
+        _stream(NOTICES, "notices.>", replicas, immutable=False, max_msgs_per_subject=1, max_age=_NOTICES_KEPT),
         _stream(ACCESS, "access.>", replicas, immutable=True),
         _stream(CHECKPOINTS, "checkpoints.>", replicas, immutable=True),
         *(_calls(partition, replicas) for partition in partitions(epoch, shards)),
@@ -117,11 +147,20 @@ def consumers(
         return _durable(stream, name, group, filters, ack_wait, limit)
 
     of_calls = (
-        durable(partition.stream, role, role, [event_filter(event.NAME, str(partition)) for event in events])
+        durable(partition.stream, role, role, _filters(events, partition))
         for partition in partitions(epoch, shards)
         for role, events in CONSUMED.items()
     )
-    return (durable(TIMERS, APPROVAL_TIMERS, Role.APPROVAL, [TIMERS_DUE]), *of_calls)
+    of_notices = (
+        durable(partition.stream, APPROVAL_NOTICES, Role.APPROVAL, _filters(NOTICED, partition))
+        for partition in partitions(epoch, shards)
+    )
+    sends = _durable(NOTICES, APPROVAL_SENDS, Role.APPROVAL, [NOTICES_DUE], ack_wait, _WAITING_NOTICES)
+    return (durable(TIMERS, APPROVAL_TIMERS, Role.APPROVAL, [TIMERS_DUE]), sends, *of_notices, *of_calls)
+
+
+def _filters(events: Iterable[type[EventData]], partition: Partition) -> list[str]:
+    return [event_filter(event.NAME, str(partition)) for event in events]
 
 
 def _stream(name: str, subject: str, replicas: int, *, immutable: bool, **more: Any) -> StreamSpec:

@@ -166,6 +166,60 @@ class Alarmed(RecordData):
     code: Code
 
 
+Endpoint = Annotated[str, StringConstraints(pattern=r"^(slack-[A-Z0-9]{1,32}|webhook-[a-z0-9-]{1,40})$")]
+"""Where notices go: a channel of Slack, or a webhook by its name in the settings."""
+
+
+class NoticeDue(RecordData):
+    """NOTICES: one endpoint is to be told of one event of a call."""
+
+    TYPE: ClassVar[str] = "callgate.notices.due.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    endpoint: Endpoint
+    call: str
+    event_id: str
+    """Of the event that it tells of; of the question, where the kind is no event's name."""
+    kind: Code
+    """The event's name, or `reminder`, or `escalated`."""
+
+
+class NoticeOutcome(RecordData):
+    """NOTICES: how the sending of a notice goes."""
+
+    TYPE: ClassVar[str] = "callgate.notices.outcome.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    endpoint: Endpoint
+    call: str
+    kind: Code
+    outcome: Literal["pending", "delivered", "skipped", "dead"]
+    """`skipped`: nobody needs it any more; `dead`: it was given up."""
+    attempts: int = Field(ge=0)
+    code: Code | None = None
+    """Why the last attempt failed, or why it was skipped."""
+    status: int | None = None
+    """What the receiver answered last, where it answered HTTP."""
+    next_at: Timestamp | None = None
+    """The next attempt's time, while pending."""
+
+
+class MessageShown(RecordData):
+    """NOTICES: the message in a chat about one question, and what of the call it shows."""
+
+    TYPE: ClassVar[str] = "callgate.notices.message.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    endpoint: Endpoint
+    call: str
+    question: str
+    """The event id of the `approval_required`."""
+    message: str | None = None
+    """The chat's id of the message; None while it is being sent: a crash then leaves open whether it was."""
+    shows: int = Field(ge=0)
+    """The sequence of the last event that it shows."""
+
+
 RECORDS: tuple[type[RecordData], ...] = (
     Genesis,
     PolicySetPublished,
@@ -179,6 +233,9 @@ RECORDS: tuple[type[RecordData], ...] = (
     Accessed,
     Alarmed,
     Checkpoint,
+    NoticeDue,
+    NoticeOutcome,
+    MessageShown,
 )
 RECORD_BY_TYPE: dict[str, type[RecordData]] = {record.TYPE: record for record in RECORDS}
 

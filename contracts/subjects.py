@@ -20,6 +20,7 @@ PAYLOADS = "PAYLOADS"
 TIMERS = "TIMERS"
 ACCESS = "ACCESS"
 CHECKPOINTS = "CHECKPOINTS"
+NOTICES = "NOTICES"
 LIVE = "live."
 """The prefix under which the broker republishes each stored event of CALLS to core NATS."""
 
@@ -149,6 +150,28 @@ def timer_subject(ref: CallRef, kind: str) -> str:
 def timer_due_subject(ref: CallRef, kind: str) -> str:
     """Where the broker publishes when the schedule falls due."""
     return f"timers.due.{kind}.{ref}"
+
+
+NOTICES_DUE = "notices.due.>"
+
+
+def notice_due_subject(endpoint: str, ref: CallRef, key: str) -> str:
+    """One notice to one endpoint: what stands here once is never due a second time. `key` holds no dot."""
+    return f"notices.due.{endpoint}.{ref}.{key}"
+
+
+def notice_outcome_subject(endpoint: str, ref: CallRef, key: str) -> str:
+    """How the sending of that notice goes."""
+    return f"notices.outcome.{endpoint}.{ref}.{key}"
+
+
+def notice_outcomes(endpoint: str = "*") -> str:
+    return f"notices.outcome.{endpoint}.>"
+
+
+def message_subject(endpoint: str, ref: CallRef, question: str) -> str:
+    """The message in a chat about one question, by the id of its `approval_required`; `endpoint` may be `*`."""
+    return f"notices.message.{endpoint}.{ref}.{question}"
 
 
 def access_filter(role: Role) -> str:

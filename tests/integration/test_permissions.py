@@ -102,7 +102,7 @@ async def test_a_user_acknowledges_its_own_deliveries_only(setting: Setting, rol
         lookups = [f"$JS.API.CONSUMER.INFO.CALLS_1_0.{durable}" for durable in foreign]
         assert await violations(user, acks + lookups, b"+TERM") == len(acks + lookups)
         for durable in durables(role):
-            stream = "TIMERS" if durable == "approval-timers" else "CALLS_1_0"
+            stream = {"approval-timers": "TIMERS", "approval-sends": "NOTICES"}.get(durable, "CALLS_1_0")
             info = await user.nc.jetstream().consumer_info(stream, durable)
             assert info.config.deliver_subject == f"deliver.{durable}"
 
@@ -197,7 +197,7 @@ async def test_a_reply_subject_gives_no_right_that_the_user_does_not_have(settin
         assert report.complete
         assert not report.created
         names = [info.name for info in await setting.provisioner.nc.jetstream().consumers_info("CALLS_1_0")]
-        assert sorted(names) == ["approval", "executor", "masking", "policy"]
+        assert sorted(names) == ["approval", "approval-notices", "executor", "masking", "policy"]
         assert (await setting.provisioner.nc.jetstream().stream_info("CALLS_1_0")).state.messages == 0
         for listening in (deliveries, live):
             with pytest.raises(nats.errors.TimeoutError):

@@ -71,7 +71,7 @@ async def test_a_new_shard_and_a_new_epoch_wait_for_upgrade(provisioner: User) -
     waiting = await provision(provisioner.nc, shards=2)
     assert [str(difference) for difference in waiting.differs] == ["CALLS_1_1: missing"]
     grown = await provision(provisioner.nc, shards=2, upgrade=True)
-    services = ("masking", "policy", "approval", "executor")
+    services = ("masking", "policy", "approval", "approval-notices", "executor")
     assert set(grown.created) == {"CALLS_1_1", *(f"CALLS_1_1/{service}" for service in services)}
     next_epoch = await provision(provisioner.nc, epoch=2, upgrade=True)
     assert "CALLS_2_0" in next_epoch.created

@@ -55,7 +55,7 @@ def test_calls_are_immutable_and_without_limits() -> None:
 
 def test_only_what_erasure_and_timers_need_may_be_deleted() -> None:
     mutable = {spec.name for spec in streams(1, 2) if not spec.config.deny_delete or not spec.config.deny_purge}
-    assert mutable == {"SESSION_KEYS", "PAYLOADS", "TIMERS"}
+    assert mutable == {"SESSION_KEYS", "PAYLOADS", "TIMERS", "NOTICES"}
 
 
 def test_no_two_streams_take_the_same_subject() -> None:
@@ -66,7 +66,7 @@ def test_no_two_streams_take_the_same_subject() -> None:
 def test_a_shard_brings_its_stream_and_its_durables() -> None:
     assert {spec.name for spec in streams(1, 2)} - {spec.name for spec in streams(1, 1)} == {"CALLS_1_1"}
     added = [spec for spec in consumers(1, 2) if spec.stream == "CALLS_1_1"]
-    assert {spec.durable for spec in added} == {"masking", "policy", "approval", "executor"}
+    assert {spec.durable for spec in added} == {"masking", "policy", "approval", "approval-notices", "executor"}
     assert all(f.startswith("calls.1-1.") for spec in added for f in spec.config.filter_subjects or [])
 
 
@@ -74,9 +74,9 @@ def test_a_shard_brings_its_stream_and_its_durables() -> None:
 def test_consumers_push_to_their_service_and_never_give_up(spec: ConsumerSpec) -> None:
     config = spec.config
     assert config.deliver_subject == f"deliver.{spec.durable}"
-    assert config.deliver_group == ("approval" if spec.durable == "approval-timers" else spec.durable)
+    assert config.deliver_group == spec.durable.partition("-")[0]
     assert (config.ack_policy, config.max_deliver) == ("explicit", -1)
-    assert (config.ack_wait, config.max_ack_pending) == (30.0, 64)
+    assert (config.ack_wait, config.max_ack_pending) == (30.0, 4096 if spec.durable == "approval-sends" else 64)
 
 
 def test_settings_of_consumers() -> None:
@@ -147,6 +147,8 @@ def test_who_follows_live_and_who_reads_what() -> None:
         return {role for role in SERVICES if may_publish(role, get)}
 
     assert readers("CALLS_7_3") == readers("CONTROL") == readers("SESSION_KEYS") == set(SERVICES)
+    assert readers("NOTICES") == {Role.APPROVAL}
+    assert {role for role in SERVICES if may_publish(role, "notices.due.x")} == {Role.APPROVAL}
     assert readers("ACCESS") == {Role.MASKING, Role.APPROVAL, Role.AUDIT}
     assert readers("TIMERS") == {Role.APPROVAL, Role.AUDIT}
     assert readers("CHECKPOINTS") == {Role.AUDIT}
