@@ -30,7 +30,19 @@ CHUNKED = e.Sealed(
 )
 FINDING = e.Finding(path="/customer/card", entity="CREDIT_CARD", start=0, end=16)
 PROOF = e.Proof(issuer="https://issuer.test", subject="rita", authenticated_at=AT, digest=DIGEST)
-REQUIREMENT = e.Requirement(policies=("large-refunds",), approvers=("finance",), quorum=2, expires_at=LATER)
+REQUIREMENT_V1 = e.RequirementV1(policies=("large-refunds",), approvers=("finance",), quorum=2, expires_at=LATER)
+REQUIREMENT = e.Requirement(
+    policies=("large-refunds",),
+    approvers=("finance", "sre"),
+    quorum=2,
+    expires_at=LATER,
+    each=True,
+    rejections=2,
+    reason_required=True,
+    remind_at=AT,
+    escalation=e.Escalation(approvers=("finance-leads",), at=AT),
+    break_glass=("incident-commanders",),
+)
 FACTS = {"/amount": 250.5, "/currency": "EUR", "/lines": [1, None, True], "/card": "****"}
 _JUDGED = {"policy_set": DIGEST, "policies": ("support-may-refund",), "facts": FACTS, "function_digest": DIGEST}
 
@@ -47,7 +59,15 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
     e.Allowed(**_JUDGED),
     e.Denied(**_JUDGED, code="input_invalid", problems=(e.InputProblem(pointer="/amount", keyword="type"),)),
     e.ApprovalRequired(**_JUDGED, requirements=(REQUIREMENT,)),
-    e.VoteCast(reviewer=REVIEWER, decision="approve", reason=INLINE, policies=("finance-approves",), proof=PROOF),
+    e.VoteCast(
+        reviewer=REVIEWER,
+        decision="approve",
+        reason=INLINE,
+        policies=("finance-approves",),
+        proof=PROOF,
+        replaces=CALL,
+        break_glass=True,
+    ),
     e.Approved(votes=(EVENT, CALL)),
     e.Rejected(by="rita", vote=EVENT),
     e.ApprovalExpired(expired_at=LATER),
@@ -74,6 +94,11 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
         uninspectable=("response_cut_off",),
     ),
     e.Cancelled(by="agent-7", code="withdrawn"),
+)
+
+FORMER_SAMPLES: tuple[e.EventData, ...] = (
+    e.ApprovalRequiredV1(**_JUDGED, requirements=(REQUIREMENT_V1,)),
+    e.VoteCastV1(reviewer=REVIEWER, decision="approve", reason=INLINE, policies=("finance-approves",), proof=PROOF),
 )
 
 RECORD_SAMPLES: tuple[tuple[str, r.RecordData], ...] = (
