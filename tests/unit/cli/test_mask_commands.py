@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+
+from typer.testing import CliRunner, Result
 
 from callgate.errors import ConfigurationError
 from cli import mask_bench, mask_lines, mask_table
