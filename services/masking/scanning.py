@@ -17,7 +17,11 @@ import re2
 from services.masking.leaf import Leaf, OutOfStepsError
 from services.masking.recogniser import BAR, Detectors, Finder, Hit, Recogniser, judged
 
-_DIGITS: Final = re.compile(r"[0-9](?<![0-9A-Za-z_].)(?<![0-9][.,].)[0-9]{3,39}(?![0-9A-Za-z_])(?![.,][0-9])")
+_DIGITS: Final = re.compile(
+    r"[0-9](?<![0-9A-Za-z_].)(?<![0-9]\..)(?<!\b0,.)"
+    r"(?:[0-9]{3,10}(?![0-9A-Za-z_])(?!,[0-9]{1,2}(?![0-9A-Za-z,]))|[0-9]{11,39}(?![0-9A-Za-z_]))(?!\.[0-9])"
+)
+"""A comma before or behind parts fields (`1,4111…,123`), unless what is around it is a decimal fraction."""
 _SENTINEL: Final = "\0\x01\x02\x01\0"
 """Ends every text that the set reads and matches a pattern of its own: a set that ran out of memory finds nothing,
 and must not pass for one that found nothing."""

@@ -13,8 +13,12 @@ EMAIL_ADDRESS: Final = "EMAIL_ADDRESS"
 _LOCAL_REVERSED = re.compile(r"[\w.%+'~^$-]+")
 _QUOTED_LOCAL = re.compile(r'"[^"\\@\0-\x1f]{1,62}"')
 _DOMAIN = re.compile(
-    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,63})(?![\w])", re.IGNORECASE
+    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"
+    r"(?:xn--[a-z0-9-]{2,59}|[a-z]{2,63}(?=[\u3040-\u9fff\uac00-\ud7af])|[^\W\d_]{2,63})"
+    r"(?![a-z0-9]|(?![\u3040-\u9fff\uac00-\ud7af])[^\W_])",
+    re.IGNORECASE,
 )
+"""Chinese, Japanese and Korean go on right behind a Latin domain."""
 _NO_DOMAINS: Final = frozenset(
     re.findall(
         "[a-z]+",

@@ -37,7 +37,7 @@ def _structure(parts: str) -> _Structure:
 
 _STRUCTURES: Final = {entry[:2]: _structure(entry[2:]) for entry in _REGISTRY.split()}
 _WRITTEN: Final = {
-    length: re.compile(rf"(?:[0-9A-Za-z][ -]?){{{length - 1}}}[0-9A-Za-z](?!\w)")
+    length: re.compile(rf"(?:[0-9A-Za-z][ -]?){{{length - 1}}}[0-9A-Za-z](?![0-9A-Za-z])")
     for length in {structure.length for structure in _STRUCTURES.values()}
 }
 _LETTER_VALUES: Final = {ord("A") + offset: str(10 + offset) for offset in range(26)}

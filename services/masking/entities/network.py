@@ -26,7 +26,7 @@ _VERSION_BEFORE = re.compile(rf"(?:\b{_VERSION}[ .:=#\"'-]{{0,3}}(?:is )?|\b(?!i
 _PRODUCT_BEFORE = re.compile(r"(?<!\w)[A-Z]\w*/$")
 """`Chrome/120.0.0.0`, but not `node-7/10.0.0.1`."""
 
-_IPV4 = re.compile(r"[0-9](?<![\w.].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w)(?!-[A-Za-z])")
+_IPV4 = re.compile(r"[0-9](?<![0-9A-Za-z_.].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_])(?!-[A-Za-z])")
 _LONGER = re.compile(r"\.[0-9]+(?!\.?[\w])")
 _V4_PREFIX = re.compile(r"/(?:3[0-2]|[12]?[0-9])(?![\w.])")
 _V6_MARK = re.compile(r"::|(?:[0-9A-Fa-f]{1,4}:){6}")
@@ -107,7 +107,8 @@ def _ipv6(leaf: Leaf, start: int, end: int) -> Iterator[Hit]:
 
 
 def _is_word(character: str) -> bool:
-    return character.isalnum() or character == "_"
+    """Of ASCII's: Chinese and others write what follows without a blank."""
+    return character.isascii() and (character.isalnum() or character == "_")
 
 
 def _ipv6_score(address: str, following: str) -> float:
@@ -127,7 +128,7 @@ def _ipv6_score(address: str, following: str) -> float:
 
 
 _MAC = re.compile(
-    r"[0-9A-Fa-f](?<![\w:-].)[0-9A-Fa-f](?:(?::[0-9A-Fa-f]{2}){5}(?![\w:])|(?:-[0-9A-Fa-f]{2}){5}(?![\w-])"
+    r"[0-9A-Fa-f](?<![0-9A-Za-z_:-].)[0-9A-Fa-f](?:(?::[0-9A-Fa-f]{2}){5}(?![0-9A-Za-z_:])|(?:-[0-9A-Fa-f]{2}){5}(?![0-9A-Za-z_-])"
     r"|[0-9A-Fa-f]{2}(?:\.[0-9A-Fa-f]{4}){2}(?![\w.]))"
 )
 _MAC_WORDS = re.compile(

@@ -113,7 +113,16 @@ _BARE_CARDS: Final = (
     ),
     Recogniser(
         CREDIT_CARD,
-        digits=(12, 13, 14, 17, 18, 19),
+        digits=(14,),
+        check=is_issued,
+        score=0.5,
+        words=_CARD_WORDS,
+        evidence="check digit (Luhn), issuer",
+        source=_ISO_7812,
+    ),
+    Recogniser(
+        CREDIT_CARD,
+        digits=(12, 13, 17, 18, 19),
         check=is_issued,
         score=0.45,
         words=_CARD_WORDS,
@@ -143,7 +152,7 @@ _BARE_CARDS: Final = (
 _SAID_CARD: Final = _BARE_CARDS[0].spoken_for
 
 _GROUPED: Final = re.compile(
-    r"[0-9](?<![0-9A-Za-z_].)(?<![0-9][.,].)[0-9]{3}([ \-./]{1,3})"
+    r"[0-9](?<![0-9A-Za-z_].)(?<![0-9]\..)[0-9]{3}([ \-./]{1,3})"
     r"(?:[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,4})?|[0-9]{6}\1[0-9]{4,5})(?![0-9A-Za-z_])"
 )
 _REST: Final = re.compile(r"[0-9]{3}(?![0-9A-Za-z_])")

@@ -58,8 +58,9 @@ _KEY = re.compile(rf"\b(?:{_STRONG})(?!\w)|{_EASTERN}")
 _STRENGTH: Final = {"other": 0, "weak": 1, "strong": 2, None: 2}
 
 _CANDIDATE = re.compile(
-    r"[+(0-9](?<![\w.+\-/].)(?:(?<=\()\+?[0-9]|(?<=\+)[ (]{0,2}[0-9]|(?<=[0-9]))(?:[ ()./-]{0,3}[0-9]){5,18}"
-    r"(?: ?(?:x|ext\.?) ?[0-9]{1,6})?(?!\w)(?![.,:/-][0-9])"
+    r"[+(0-9](?<![0-9A-Za-z_+\-/].)(?<![0-9]\..)(?:(?<=\()\+?[0-9]|(?<=\+)[ (]{0,2}[0-9]|(?<=[0-9]))"
+    r"(?:[ ()./-]{0,3}[0-9]){5,18}"
+    r"(?: ?(?:x|ext\.?) ?[0-9]{1,6})?(?![0-9A-Za-z_])(?![.:/-][0-9])"
 )
 """Six to nineteen digits, with an extension."""
 _EXTENSION = re.compile(r" ?(?:x|ext).*")
@@ -67,6 +68,10 @@ _NANP = re.compile(
     r"(?P<country>(?:\+ ?|00)?1[ .-]?)?(?:(?P<area>\([2-9][0-9]{2}\))[ .-]?|[2-9][0-9]{2}(?P<first>[ .-]))"
     r"(?P<exchange>[0-9])[0-9]{2}(?P<second>[ .-])[0-9]{4}"
 )
+_AMID = re.compile(r"(?:(?<= )|(?<!.))(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}-)[2-9][0-9]{2}-[0-9]{4}(?= |$)")
+"""A number among others: `1. (415) 555-0132`, `2024-01-01 415-555-0132`."""
+_AMOUNT = re.compile(r"\+?[0-9]{1,3}(?:[. ][0-9]{3})+|\+?[0-9]{1,9}")
+_CENTS = re.compile(r",[0-9]{1,2}(?![0-9,])")
 _NO_PHONE = re.compile(
     r"(?:19|20)[0-9]{2}(?P<a>[-/. ])[01]?[0-9](?P=a)[0-3]?[0-9](?![0-9]).*"  # dates
     r"|[0-3]?[0-9](?P<b>[-/.])[0-3]?[0-9](?P=b)(?:(?:19|20)[0-9]{2}(?![0-9])|[0-9]{2} [0-9]).*"
@@ -105,13 +110,13 @@ def find_phones(leaf: Leaf) -> Iterator[Hit]:
         if by_key is None:
             by_key = 2 if _speaks_of_phones(leaf.key_words) and not leaf.identifier else 0
         said = by_key or _said(leaf, start, end)
-        if not _may_be_phone(number, digits, said):
-            continue
-        score, evidence = _by_shape(number, digits, extension=number != written)
-        if said and _looks_like_phone(number, digits, said):
+        whole = _may_be_phone(number, digits, said) and not (_CENTS.match(text, end) and _AMOUNT.fullmatch(number))
+        score, evidence = _by_shape(number, digits, extension=number != written) if whole else (0.0, "")
+        if whole and said and _looks_like_phone(number, digits, said):
             score, evidence = max(score, 0.86), "word"
         elif (
-            score == 0.0
+            whole
+            and score == 0.0
             and leaf.lone
             and len(digits) >= _LONE_DIGITS
             and not re.search("[0-9]", text[:start] + text[end:])
@@ -121,6 +126,9 @@ def find_phones(leaf: Leaf) -> Iterator[Hit]:
             leaf.spend(10_000)
             asked += 1
             score, evidence = (0.35, "numbering plan") if valid_nationally(number) else (0.0, "")
+        if score == 0.0 and (amid := _AMID.search(number)):
+            start, end = start + amid.start(), start + amid.end()
+            score, evidence = 0.7, "NANP shape"
         if score >= 0.86 or (score := judged(score, leaf, start, end, None)):
             yield Hit(start, end, PHONE_NUMBER, score, evidence)
 

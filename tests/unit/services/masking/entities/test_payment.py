@@ -40,6 +40,7 @@ def of(entity: str, text: str, *keys: str, lone: bool | None = None) -> set[str]
 def test_a_card_is_found_wherever_it_stands(number: str) -> None:
     assert of(CREDIT_CARD, number, "payload", "note") == {number}
     assert of(CREDIT_CARD, f"paid with {number}, thanks", "note") == {number}
+    assert of(CREDIT_CARD, f"id,card,exp\n1,{number},12/25,123", "note") == {number}
 
 
 @pytest.mark.parametrize("number", ISSUED)
@@ -62,6 +63,7 @@ def test_a_card_is_found_in_groups(number: str, separator: str) -> None:
         "0000000000000000",
         "1f4111111111111111",
         "0.4111111111111111",
+        "0,4111111111111111",
         "41111111-1111-1111-1111-111111111111",
         "4111-1111-1111-1111-1111",
         "1748503543012",  # milliseconds since 1970

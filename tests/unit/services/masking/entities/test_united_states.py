@@ -26,6 +26,7 @@ def of(entity: str, text: str, *keys: str, lone: bool | None = None) -> set[str]
 def test_social_security_numbers_in_groups() -> None:
     assert of(US_SSN, "536-22-8726", "note") == {"536-22-8726"}
     assert of(US_SSN, "His number: 853-37-1694.", "note") == {"853-37-1694"}
+    assert of(US_SSN, "1,536-22-8726,1980", "note") == {"536-22-8726"}
     assert of(US_SSN, "536-22-8726", "order_id") == set()
     assert of(US_SSN, "536-22-8726", "customer", "ssn") == {"536-22-8726"}
     assert of(US_SSN, "536-228726 53622-8726") == {"536-228726", "53622-8726"}
