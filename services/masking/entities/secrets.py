@@ -59,7 +59,7 @@ def basic_credentials(token: str) -> bool:
 
 # `eyJ` is base64url for `{"`, `ewog` for `{\n `; RFC 7519 in compact form, with three parts (JWS) or five (JWE).
 _JWT: Final = (
-    r"(?:^|[^A-Za-z0-9_-])((?:eyJ|ewog|ewoJ|eyAi)[A-Za-z0-9_-]{8,}\.(?:eyJ|ewog|ewoJ|eyAi)[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*"
+    r"(?:^|[^A-Za-z0-9])((?:eyJ|ewog|ewoJ|eyAi)[A-Za-z0-9_-]{8,}\.(?:eyJ|ewog|ewoJ|eyAi)[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*"
     r"|(?:eyJ|ewog|ewoJ|eyAi)[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2}(?:\.[A-Za-z0-9_-]+){2})"
 )
 _PREFIXED_KEYS: Final = r"\b(AGE-SECRET-KEY-1[0-9A-Z]{58}|RWRTY0Iy[A-Za-z0-9+/=]{40,}|RWRCS[A-Za-z0-9+/=]{60,})"
@@ -75,6 +75,11 @@ _NAMES_OF_PASSWORDS: Final = (
     r"|has(?:ł|l)o)"
 )
 _ASSIGNED = re2.compile(rf"(?i){_NAMES_OF_PASSWORDS}[0-9]?\\?[\"']?\s{{0,3}}(?:=>|:=|=|:)\s{{0,3}}")
+_MARKED_UP = re2.compile(
+    rf"(?i){_NAMES_OF_PASSWORDS}[0-9]?(?:>|\\?[\"'](?:[^<>\r\n\x00]{{0,40}} value=\\?[\"']|\r?\n\r?\n))"
+    r"([^\s<>\"'\x00]{3,256})(?:</|\\?[\"']|\r?\n)"
+)
+"""`<password>…</password>`, `<input name="password" value="…">`, `name="password"` and a value after it (RFC 7578)."""
 _FLAG = re2.compile(r"(?i)--?(?:[a-z]{1,20}-)?(?:password|passwd|passphrase)\s{1,3}")
 _TOLD = re2.compile(
     rf"(?i){_NAMES_OF_PASSWORDS}(?:\s(?:for|of)\s\w{{1,24}})?\s(?:is now|is|was|ist|lautet|es|est|to|é)\s?:?\s{{1,3}}"
@@ -93,6 +98,10 @@ def find_passwords(leaf: Leaf) -> Iterator[Hit]:
     for match in _ASSIGNED.finditer(leaf.text):
         leaf.spend(64)
         yield from _said(leaf, match.end(), 0.95, prose=match[0].endswith(" ") and ":" in match[0])
+    for match in _MARKED_UP.finditer(leaf.text):
+        leaf.spend(64)
+        if is_value(match[1]):
+            yield Hit(match.start(1), match.end(1), PASSWORD, 0.95, "an element or field for passwords, and a value")
     for match in _FLAG.finditer(leaf.text):
         leaf.spend(64)
         yield from _said(leaf, match.end(), 0.93, prose=True)
@@ -133,7 +142,7 @@ _NAMES_OF_SECRETS: Final = (
 )
 _SPOKEN_FOR = re2.compile(
     rf"(?i)(?:({_NAMES_OF_KEYS})|{_NAMES_OF_SECRETS})(?:[_ -]?(?:key|value))?"
-    r"\\?[\"']?\s{0,3}(?:=>|:=|=|:|\sis\s|\s)\s{0,3}\\?[\"']?(?:(?:token|apikey|key)[ =])?"
+    r"\\?[\"']?\s{0,3}(?:=>|:=|=|:|>|\svalue=|\sis\s|\s)\s{0,3}\\?[\"']?(?:(?:token|apikey|key)[ =])?"
     r"([A-Za-z0-9+/_=.~-]{16,512})"
 )
 _NO_SECRETS = re.compile(
