@@ -24,7 +24,7 @@ _ESCAPES: Final = (
 )
 _SPELLED: Final = re.compile(  # each alternative starts with a literal: so it is searched for fast
     rf"%[0-9a-fA-F]{{2}}(?:%[0-9a-fA-F]{{2}})*+|%u[0-9a-fA-F]{{4}}"
-    rf"|&(?:#(?:[0-9]{{1,7}}|[xX][0-9a-fA-F]{{1,6}});?|[A-Za-z][A-Za-z0-9]{{1,31}};)|\\(?:{_ESCAPES})"
+    rf"|&(?:#(?:[0-9]{{1,7}}|[xX][0-9a-fA-F]{{1,6}});?|[A-Za-z][A-Za-z0-9]{{1,31}};)|\\(?:{_ESCAPES}|[nrt])"
 )
 _QUOTED: Final = re.compile(rf"{_SPELLED.pattern}|=[0-9A-F]{{2}}(?:=[0-9A-F]{{2}})*+|=\r?\n")
 _IS_QUOTED: Final = re.compile(r"=(?:\r?\n[^\n]|3D|2E|[0-9A-F]{2}=[0-9A-F]{2}=[0-9A-F]{2}|40[A-Za-z])")
@@ -94,6 +94,8 @@ def _read(written: str) -> _Spelling:
 
 
 def _escaped(written: str) -> str:
+    if len(written) == 2:
+        return _SHORT_ESCAPES[written[1]]
     units = [int(unit.strip("{}"), 16) for unit in re.split(r"\\+[uUx]", written)[1:]]
     if len(units) == 2:
         return chr(0x10000 + ((units[0] - 0xD800) << 10) + units[1] - 0xDC00)
