@@ -1,8 +1,7 @@
 """Policy sets: parsed once, named by their `@id`s, evaluated without ever repeating Cedar's error texts.
 
 Cedar numbers policies by position; everybody else knows them by `@id`, which is therefore mandatory and unique.
-The other annotations that Callgate reads: `@approvers("sre,security")` (groups, any member), `@quorum("2")` (default
-1), `@expires("15m")` (default 1h), `@reason("…")`.
+What the annotations say of approval is `annotations.py`; `@reason("…")` says why in words.
 """
 
 import hashlib
@@ -10,12 +9,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 from typing import Literal, Self
 
 import cedarpy
 
+from callgate.cedar.annotations import Approval, BadAnnotation, approval_of
 from callgate.cedar.source import context_reads, statements
 from callgate.errors import ConfigurationError
 from contracts.model import JsonValue
@@ -26,9 +25,6 @@ UNKNOWN_POLICY = "unknown"
 """Stands for a policy that Cedar reported under no name of ours; whoever meets it must deny."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_LONGEST = timedelta(days=365)
 _FAILED = re.compile(r"error while evaluating policy `(policy[0-9]+)`")
 _AGENTS_KEPT = 4096
 
@@ -63,10 +59,8 @@ class Policy:
     effect: Effect
     file: str
     line: int | None
-    approvers: tuple[str, ...]
-    """Groups, any member of which may approve what this policy holds back; empty where nobody may."""
-    quorum: int
-    expires: timedelta
+    approval: Approval | None
+    """What people must do where this policy holds a call back; None where nobody may approve it."""
     reason: str | None
     annotations: Mapping[str, str]
     reads: frozenset[tuple[str, ...]]
@@ -238,7 +232,7 @@ def _read_file(name: str, text: str, problems: list[PolicyProblem]) -> list[Poli
     for position, line in enumerate(lines):
         try:
             policies.append(_policy(parsed[f"policy{position}"], name, line))
-        except _BadAnnotation as refusal:
+        except BadAnnotation as refusal:
             problems.append(PolicyProblem(refusal.message, refusal.policy, name, line))
     return policies
 
@@ -264,55 +258,24 @@ def _duplicates(policies: Sequence[Policy]) -> list[PolicyProblem]:
     return problems
 
 
-class _BadAnnotation(Exception):
-    def __init__(self, message: str, policy: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.policy = policy
-
-
 def _policy(parsed: JsonValue, file: str, line: int | None) -> Policy:
     annotations: Mapping[str, str] = parsed.get("annotations") or {}
     name = annotations.get("id")
     if not name:
-        raise _BadAnnotation('has no @id: write @id("a-name-of-its-own") before it')
+        raise BadAnnotation('has no @id: write @id("a-name-of-its-own") before it')
     if not _ID.fullmatch(name):
-        raise _BadAnnotation(f"@id({json.dumps(name)}) may hold letters, digits, '.', '_' and '-' only, 128 at most")
-    approvers = _approvers(name, annotations.get("approvers"))
-    if not approvers and {"quorum", "expires"} & annotations.keys():
-        raise _BadAnnotation("@quorum and @expires say nothing without @approvers", name)
+        raise BadAnnotation(f"@id({json.dumps(name)}) may hold letters, digits, '.', '_' and '-' only, 128 at most")
+    try:
+        approval = approval_of(annotations)
+    except BadAnnotation as refusal:
+        raise BadAnnotation(refusal.message, name) from None
     return Policy(
         id=name,
         effect=parsed["effect"],
         file=file,
         line=line,
-        approvers=approvers,
-        quorum=_quorum(name, annotations.get("quorum", "1")),
-        expires=_expires(name, annotations.get("expires", "1h")),
+        approval=approval,
         reason=annotations.get("reason"),
         annotations=dict(annotations),
         reads=context_reads(parsed),
     )
-
-
-def _approvers(policy: str, text: str | None) -> tuple[str, ...]:
-    if text is None:
-        return ()
-    groups = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    if "" in groups:
-        raise _BadAnnotation('@approvers names groups, separated by commas: @approvers("sre,security")', policy)
-    return groups
-
-
-def _quorum(policy: str, text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII):
-        raise _BadAnnotation('@quorum is a number of people, at least one: @quorum("2")', policy)
-    return int(text)
-
-
-def _expires(policy: str, text: str) -> timedelta:
-    match = _DURATION.fullmatch(text)
-    duration = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
-    if duration is None or duration > _LONGEST:
-        raise _BadAnnotation('@expires is a duration in s, m, h or d, a year at most: @expires("15m")', policy)
-    return duration

@@ -112,16 +112,17 @@ def decide(rules: Rules, facts: CallFacts) -> Verdict:
     if not second.decision:
         return _refusal(policies, facts, second)
     deciding = _held_back_by(first, second)
-    if any(not policies.policies[name].approvers for name in deciding):
-        return _verdict(policies, facts, "denied", "no_approvers", deciding)
     requirements = _requirements(policies, deciding, facts.now)
+    if not requirements:
+        return _verdict(policies, facts, "denied", "no_approvers", deciding)
     return _verdict(policies, facts, "approval_required", "approval_required", deciding, requirements)
 
 
-def decide_approved(rules: Rules, facts: CallFacts, requirements_met: RequirementsMet) -> Verdict:
+def decide_approved(rules: Rules, facts: CallFacts, requirements_met: RequirementsMet, asked_at: datetime) -> Verdict:
     """The judgement after approval, under the policies of this moment: allowed or denied, never held back again.
 
-    `requirements_met` says whether the approvals given cover what today's policies demand.
+    `requirements_met` says whether the approvals given cover what today's policies demand of people who were asked at
+    `asked_at`: from then on the time runs after which a second group may approve.
     """
     try:
         policies, (first, second) = _evaluate(rules, facts, approved=(False, True))
@@ -132,9 +133,9 @@ def decide_approved(rules: Rules, facts: CallFacts, requirements_met: Requiremen
     if first.decision:
         return _verdict(policies, facts, "allowed", "permitted", second.reasons)
     deciding = _held_back_by(first, second)
-    if any(not policies.policies[name].approvers for name in deciding):
+    requirements = _requirements(policies, deciding, asked_at)
+    if not requirements:
         return _verdict(policies, facts, "denied", "no_approvers", deciding)
-    requirements = _requirements(policies, deciding, facts.now)
     if not requirements_met(requirements):
         return _verdict(policies, facts, "denied", "approval_insufficient", deciding, requirements)
     decided = tuple(sorted({*deciding, *second.reasons}))
@@ -222,16 +223,11 @@ def _held_back_by(first: Evaluation, second: Evaluation) -> tuple[str, ...]:
     return tuple(name for name in first.reasons if name not in second.reasons) or second.reasons
 
 
-def _requirements(policies: PolicySet, deciding: tuple[str, ...], now: datetime) -> tuple[Requirement, ...]:
-    return tuple(
-        Requirement(
-            policies=(policy.id,),
-            approvers=policy.approvers,
-            quorum=policy.quorum,
-            expires_at=now + policy.expires,
-        )
-        for policy in (policies.policies[name] for name in deciding)
-    )
+def _requirements(policies: PolicySet, deciding: tuple[str, ...], asked_at: datetime) -> tuple[Requirement, ...]:
+    """One for each deciding policy; none at all where one of them names nobody who could approve."""
+    approvals = [(name, policies.policies[name].approval) for name in deciding]
+    requirements = [approval.requirement(name, asked_at) for name, approval in approvals if approval is not None]
+    return tuple(requirements) if len(requirements) == len(deciding) else ()
 
 
 def _refusal(policies: PolicySet, facts: CallFacts, evaluation: Evaluation) -> Verdict:

@@ -63,12 +63,12 @@ class Policy:
     async def on_approved(self, recorded: Recorded, delivery: Delivery) -> None:
         """3, again: under the policies of this moment, with the votes that the chain proves."""
         call = (await self._log.read(recorded.ref)).around(recorded)
-        masked = call.last_recorded(ArgumentsMasked)
-        if call.head is None or call.head.digest != recorded.digest or masked is None:
+        masked, asked = call.last_recorded(ArgumentsMasked), call.last_recorded(ApprovalRequired)
+        if call.head is None or call.head.digest != recorded.digest or masked is None or asked is None:
             return  # answered already, or no part of the chain
         rules = self._rules()
         facts = await self._facts(masked, rules)
-        await self._append(decide_approved(rules, facts, _met_by(call)), facts, recorded, delivery)
+        await self._append(decide_approved(rules, facts, _met_by(call), asked.event.at), facts, recorded, delivery)
 
     async def _facts(self, recorded: Recorded, rules: Rules) -> CallFacts:
         masked = recorded.data

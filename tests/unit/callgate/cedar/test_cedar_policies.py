@@ -61,15 +61,11 @@ def test_annotations() -> None:
         '\n// a comment; with "quotes\n@id("b")\npermit(principal, action, resource) when { "a;//b" == "\\"" };',
     )
     a, b = policies.policies["a"], policies.policies["b"]
-    assert (a.effect, a.approvers, a.quorum, a.expires) == ("forbid", ("sre", "security"), 2, timedelta(seconds=90))
+    assert a.approval is not None
+    assert (a.approval.approvers, a.approval.quorum, a.approval.each) == (("sre", "security"), 2, False)
+    assert (a.effect, a.approval.expires) == ("forbid", timedelta(seconds=90))
     assert (a.reason, a.annotations["x"], a.file, a.line) == ("why", "y", "a.cedar", 1)
-    assert (b.effect, b.approvers, b.quorum, b.expires, b.line) == ("permit", (), 1, timedelta(hours=1), 5)
-
-
-@pytest.mark.parametrize(("text", "expected"), [("15m", timedelta(minutes=15)), ("2h", timedelta(hours=2))])
-def test_durations(text: str, expected: timedelta) -> None:
-    policies = load(f'@id("a") @approvers("g") @expires("{text}") forbid(principal, action, resource);')
-    assert policies.policies["a"].expires == expected
+    assert (b.effect, b.approval, b.line) == ("permit", None, 5)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +80,27 @@ def test_durations(text: str, expected: timedelta) -> None:
         ('@approvers("g") @quorum("٣")', "@quorum"),
         ('@approvers("sre,,x")', "@approvers"),
         ('@approvers("")', "@approvers"),
-        ('@quorum("2")', "without @approvers"),
+        ('@quorum("2")', "@quorum says nothing without @approvers"),
+        ('@expires("2m") @break_glass("x")', "@expires and @break_glass say nothing without @approvers"),
+        ('@approvers("g") @quorum("two each")', '@quorum("2 each")'),
+        ('@approvers("g") @quorum("0 each")', "@quorum"),
+        ('@approvers("g") @quorum("2each")', "@quorum"),
+        ('@approvers("g") @quorum("2 each\\n")', "@quorum"),
+        ('@approvers("g") @rejections("0")', "@rejections"),
+        ('@approvers("g") @rejections("majority")', "@rejections"),
+        ('@approvers("g") @expires("10m") @remind("10m")', "@remind"),
+        ('@approvers("g") @remind("soon")', "@remind"),
+        ('@approvers("g") @escalate("leads")', "@escalate"),
+        ('@approvers("g") @escalate("10m")', "@escalate"),
+        ('@approvers("g") @escalate(",10m")', "@escalate"),
+        ('@approvers("g") @escalate("leads,2h")', "@escalate"),
+        ('@approvers("g") @escalate("g,10m")', "from the start"),
+        ('@approvers("g") @justification("yes")', "@justification"),
+        ('@approvers("g") @reason("required")', '@justification("required")'),
+        ('@approvers("g") @break_glass("a,,b")', "@break_glass"),
+        ('@approvers("g") @quorom("2")', "did you mean @quorum?"),
+        ('@approvers("g") @breakglass("x")', "did you mean @break_glass?"),
+        ('@approver("g")', "did you mean @approvers?"),
     ],
 )
 def test_annotations_that_say_nothing_are_refused(annotation: str, part: str) -> None:

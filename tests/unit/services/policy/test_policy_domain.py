@@ -89,7 +89,7 @@ def summary(verdict: Verdict) -> tuple[str, str, tuple[str, ...]]:
 
 JUDGEMENTS: list[Callable[[Rules, CallFacts], Verdict]] = [
     decide,
-    lambda judged_by, facts: decide_approved(judged_by, facts, lambda _: True),
+    lambda judged_by, facts: decide_approved(judged_by, facts, lambda _: True, NOW),
 ]
 both = pytest.mark.parametrize("judge", JUDGEMENTS, ids=["first", "approved"])
 
@@ -124,7 +124,13 @@ def test_a_forbid_that_approval_lifts_becomes_a_requirement() -> None:
     verdict = decide(rules(PERMIT, LARGE), call(amount=100.5))
     assert summary(verdict) == ("approval_required", "approval_required", ("large",))
     assert verdict.requirements == (
-        Requirement(policies=("large",), approvers=("finance",), quorum=2, expires_at=NOW + timedelta(minutes=15)),
+        Requirement(
+            policies=("large",),
+            approvers=("finance",),
+            quorum=2,
+            expires_at=NOW + timedelta(minutes=15),
+            remind_at=NOW + timedelta(minutes=10),
+        ),
     )
     assert verdict.facts == {"/amount": 100.5}
 
@@ -165,18 +171,20 @@ def test_approved_and_covered_is_allowed() -> None:
         asked.append(requirements)
         return True
 
-    verdict = decide_approved(rules(PERMIT, LARGE), call(amount=500), met)
+    verdict = decide_approved(rules(PERMIT, LARGE), call(amount=500), met, NOW - timedelta(minutes=3))
     assert summary(verdict) == ("allowed", "approved", ("agents-refund", "large"))
     assert [requirement.policies for requirement in asked[0]] == [("large",)]
+    # Whoever came by escalation is counted from when people were asked, not from now.
+    assert asked[0][0].expires_at == NOW + timedelta(minutes=12)
 
 
 def test_approvals_that_do_not_cover_what_policies_demand_now() -> None:
-    verdict = decide_approved(rules(PERMIT, LARGE), call(amount=500), lambda _: False)
+    verdict = decide_approved(rules(PERMIT, LARGE), call(amount=500), lambda _: False, NOW)
     assert summary(verdict) == ("denied", "approval_insufficient", ("large",))
 
 
 def test_approval_of_what_policies_allow_by_now_anyway() -> None:
-    verdict = decide_approved(rules(PERMIT), call(amount=500), lambda _: False)
+    verdict = decide_approved(rules(PERMIT), call(amount=500), lambda _: False, NOW)
     assert summary(verdict) == ("allowed", "permitted", ("agents-refund",))
 
 
@@ -184,7 +192,7 @@ def test_what_approval_itself_forbids_is_denied() -> None:
     odd = forbid("odd", "context.approved")
     judged_by = rules(PERMIT, odd)
     assert decide(judged_by, call()).outcome == "allowed"
-    verdict = decide_approved(judged_by, call(), lambda _: True)
+    verdict = decide_approved(judged_by, call(), lambda _: True, NOW)
     assert summary(verdict) == ("denied", "forbidden", ("odd",))
 
 
@@ -318,7 +326,7 @@ def test_a_policy_that_fails_only_once_approved_denies_what_needs_approval(effec
     held_back = forbid("ask", "!context.approved")
     verdict = decide(rules(PERMIT, policy, held_back, valid=False), facts)
     assert summary(verdict) == ("denied", "policy_error", ("fails",))
-    verdict = decide_approved(rules(PERMIT, policy, valid=False), facts, lambda _: True)
+    verdict = decide_approved(rules(PERMIT, policy, valid=False), facts, lambda _: True, NOW)
     assert summary(verdict) == ("denied", "policy_error", ("fails",))
 
 
