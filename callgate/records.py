@@ -59,9 +59,17 @@ class Records:
         self._signer = signer
         self._ring = ring
 
-    async def publish(self, subject: str, data: RecordData, at: datetime, expected_last: int | None = None) -> int:
-        """The sequence under which it stands. LostRace where `expected_last` is not the subject's last sequence.
+    async def publish(
+        self,
+        subject: str,
+        data: RecordData,
+        at: datetime,
+        expected_last: int | None = None,
+        expected_over: str | None = None,
+    ) -> int:
+        """The sequence under which it stands.
 
+        LostRace where `expected_last` is not the last sequence of the subject, or of all that fit `expected_over`.
         Fatal where the service's key was retired and no new one is there.
         """
         self._signer, key = self._ring.signing(self._signer, datetime.now(UTC))
@@ -70,6 +78,8 @@ class Records:
         headers = {CE_TYPE: data.TYPE, SIGNATURE_HEADER: self._signer.sign(data.TYPE, body)}
         if expected_last is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(expected_last)
+        if expected_over is not None:
+            headers["Nats-Expected-Last-Subject-Sequence-Subject"] = expected_over
         sequence = await publish_acknowledged(self._client, subject, body, headers)
         self._ring.require_standing(key.id, record.at, datetime.now(UTC))
         return sequence

@@ -34,11 +34,12 @@ _PUBLISHES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
     {
         Role.INGRESS: (*_SEALED, access_filter(Role.INGRESS)),
         Role.MASKING: (*_SEALED, access_filter(Role.MASKING)),
-        Role.POLICY: (POLICY_SET_SUBJECT, "control.connection.*"),
+        Role.POLICY: (POLICY_SET_SUBJECT, "control.connection.*", "control.grant.*.used.*"),
         Role.APPROVAL: (
             *_SEALED,
             access_filter(Role.APPROVAL),
-            "control.grant.*",
+            "control.grant.*.made",
+            "control.grant.*.revoked",
             "control.freeze.*",
             "timers.set.>",
             "notices.>",

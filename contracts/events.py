@@ -173,12 +173,25 @@ class _Judged(EventData):
     """Of the function's definition that was judged; the executor runs no other."""
 
 
+class GrantUse(Contract):
+    """The grant by which a call is allowed that people would have had to approve."""
+
+    grant_id: str
+    granted: Digest
+    """Of the record of the grant."""
+    number: int = Field(ge=1)
+    """Which of its uses this is, as the record of the use says."""
+
+
 class Allowed(_Judged):
     """3. Policy: the call may run. The only event that authorises an execution."""
 
     NAME: ClassVar[str] = "allowed"
     TYPE: ClassVar[str] = "callgate.call.allowed.v1"
     ROLES: ClassVar[frozenset[Role]] = frozenset({Role.POLICY})
+
+    grant: GrantUse | None = Field(default=None, exclude_if=lambda grant: grant is None)
+    """Left out on the wire where there is none, so an event without one has the bytes that it always had."""
 
 
 class Denied(_Judged):

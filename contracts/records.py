@@ -4,11 +4,11 @@ Signed as events are: DSSE over `ce-type` and body. The body is the UTF-8 JSON o
 """
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
-from contracts.events import Code, DataClass, Digest
+from contracts.events import Code, DataClass, Digest, Sealed
 from contracts.identity import Principal, Role
 from contracts.model import Contract, JsonValue, Timestamp
 
@@ -51,8 +51,8 @@ class ConnectionRegistered(RecordData):
     functions: dict[str, Digest]
 
 
-class Granted(RecordData):
-    """CONTROL: "approve such calls for 30 minutes", as Cedar text."""
+class GrantedV1(RecordData):
+    """CONTROL: a grant as Cedar text alone. Nobody can check its scope, so it lifts nothing."""
 
     TYPE: ClassVar[str] = "callgate.control.granted.v1"
     ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
@@ -65,6 +65,55 @@ class Granted(RecordData):
     reason: str
 
 
+Conditions = dict[str, dict[str, JsonValue]]
+"""Parameter → comparison → value, all of which must hold, e.g. `{"amount": {"lte": 40}, "currency": {"eq": "USD"}}`."""
+
+
+class Granted(RecordData):
+    """CONTROL: "approve such calls for 30 minutes": one reviewer's approval, given in advance.
+
+    `policy` is the Cedar text that `callgate.cedar.grants` generates from the rest; with another text it is void.
+    """
+
+    TYPE: ClassVar[str] = "callgate.control.granted.v2"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    grant_id: str
+    by: Principal
+    agent: str | None = None
+    """Whose calls, as `Principal.id`; None for those of a session alone."""
+    issuer: str | None = None
+    on_behalf_of: str | None = None
+    """For whom the agent must act; None: for nobody but itself."""
+    session_id: str | None = None
+    function: str
+    conditions: Conditions = Field(default_factory=dict)
+    policy: str
+    uses: int = Field(ge=1)
+    expires_at: Timestamp
+    reason: Sealed
+    """Class view, in the grant's own place (`callgate.control.reason_place`)."""
+
+    @model_validator(mode="after")
+    def _bound(self) -> Self:
+        if self.session_id is None and (self.agent is None or self.issuer is None):
+            raise ValueError("a grant is bound to an agent of an issuer, or to a session")
+        return self
+
+
+class GrantUsed(RecordData):
+    """CONTROL: policy counts one call on a grant, before it allows that call."""
+
+    TYPE: ClassVar[str] = "callgate.control.grant_used.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.POLICY})
+
+    grant_id: str
+    call: str
+    """The public id of the call."""
+    number: int = Field(ge=1)
+    """Which of the grant's uses this is."""
+
+
 class GrantRevoked(RecordData):
     """CONTROL: a grant ends before its time."""
 
@@ -75,8 +124,8 @@ class GrantRevoked(RecordData):
     by: Principal
 
 
-class Frozen(RecordData):
-    """CONTROL: an agent, a session, a function or everything stops at once."""
+class FrozenV1(RecordData):
+    """CONTROL: a freeze as the first version wrote it: of an agent of whatever issuer, and without an end."""
 
     TYPE: ClassVar[str] = "callgate.control.frozen.v1"
     ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
@@ -86,6 +135,35 @@ class Frozen(RecordData):
     target: str | None = None
     by: Principal
     reason: str
+
+
+FreezeScope = Literal["agent", "session", "function", "connection", "everything"]
+
+
+class Frozen(RecordData):
+    """CONTROL: an agent, a session, a function, a connection or everything stops at once."""
+
+    TYPE: ClassVar[str] = "callgate.control.frozen.v2"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    freeze_id: str
+    scope: FreezeScope
+    target: str | None = None
+    """The agent (or user for whom agents act), session, function or connection; None for everything."""
+    issuer: str | None = None
+    """Of the agent; None for one of that id by any issuer."""
+    by: Principal
+    reason: Sealed
+    """Class view, in the freeze's own place (`callgate.control.reason_place`)."""
+    expires_at: Timestamp | None = None
+
+    @model_validator(mode="after")
+    def _aimed(self) -> Self:
+        if (self.target is None) != (self.scope == "everything"):
+            raise ValueError("a target for every scope but everything")
+        if self.issuer is not None and self.scope != "agent":
+            raise ValueError("only an agent has an issuer")
+        return self
 
 
 class Unfrozen(RecordData):
@@ -224,8 +302,11 @@ RECORDS: tuple[type[RecordData], ...] = (
     Genesis,
     PolicySetPublished,
     ConnectionRegistered,
+    GrantedV1,
     Granted,
+    GrantUsed,
     GrantRevoked,
+    FrozenV1,
     Frozen,
     Unfrozen,
     SessionKey,

@@ -126,8 +126,26 @@ def connection_subject(name: str) -> str:
     return f"control.connection.{name}"
 
 
+ALL_GRANTS = "control.grant.>"
+ALL_FREEZES = "control.freeze.>"
+
+
+def grant_filter(grant_id: str) -> str:
+    """All that stands about one grant: a use is counted only where its writer has seen all of it."""
+    return f"control.grant.{grant_id}.>"
+
+
 def grant_subject(grant_id: str) -> str:
-    return f"control.grant.{grant_id}"
+    return f"control.grant.{grant_id}.made"
+
+
+def grant_revoked_subject(grant_id: str) -> str:
+    return f"control.grant.{grant_id}.revoked"
+
+
+def grant_use_subject(grant_id: str, call_id: str) -> str:
+    """One a call, so that a call is counted once, and its use is found by one request."""
+    return f"control.grant.{grant_id}.used.{call_id}"
 
 
 def freeze_subject(freeze_id: str) -> str:

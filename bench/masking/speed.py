@@ -69,13 +69,13 @@ class Hostile(NamedTuple):
     growth: float
 
 
-def hostile_speed(tools: Tools, size: int = _HOSTILE_SIZE, seconds: float = 0.02) -> list[Hostile]:
+def hostile_speed(tools: Tools, size: int = _HOSTILE_SIZE) -> list[Hostile]:
     """Repeated pieces as one long text, and structures repeated, the dearest first."""
     measured: list[Hostile] = []
     for name, make in _hostile():
         small, large = make(size // 8), make(size)
         length = _length(large)
-        low, high = _cost(small, tools, seconds) / _length(small), _cost(large, tools, seconds) / length
+        low, high = _cost(small, tools) / _length(small), _cost(large, tools) / length
         measured.append(Hostile(name, high * 1e9, high / low))
     return sorted(measured, key=lambda one: -one.cost)
 
@@ -111,7 +111,7 @@ def _length(document: Any) -> int:
     return len(document) if isinstance(document, str) else len(json.dumps(document))
 
 
-def _cost(document: Any, tools: Tools, seconds: float) -> float:
+def _cost(document: Any, tools: Tools) -> float:
     value = parse(json.dumps(document).encode(), numbers="lossless")
     disguise = tools.disguise(None)
-    return processor_time(lambda: mask(value, machine=tools.machine, disguise=disguise), rounds=3, seconds=seconds).best
+    return processor_time(lambda: mask(value, machine=tools.machine, disguise=disguise), rounds=3, seconds=0.02).best

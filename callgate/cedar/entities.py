@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from callgate.cedar.schema import CALL, SESSION
+from callgate.cedar.schema import CALL, SCOPE, SESSION
 from callgate.cedar.values import CedarJson
-from contracts.functions import Function
+from contracts.functions import Catalog, Function
 from contracts.identity import Principal
 from contracts.model import JsonValue
 
@@ -29,6 +29,25 @@ def session_entity(session_id: str, owner: str | None) -> JsonValue:
     """The resource of `audit` and `reveal`."""
     attributes = {} if owner is None else {"owner": _entity("Agent", owner)}
     return {"uid": {"type": SESSION, "id": session_id}, "attrs": attributes, "parents": []}
+
+
+def scope_entity(kind: str, target: str | None, catalog: Catalog) -> JsonValue:
+    """The resource of `freeze` and `unfreeze`: a kind of contracts.records.FreezeScope, with what it aims at."""
+    attributes: dict[str, CedarJson] = {"kind": kind, "tags": []}
+    function = catalog.get(target) if kind == "function" and target is not None else None
+    if kind in ("session", "function") and target is not None:
+        attributes[kind] = target
+    if kind == "agent" and target is not None:
+        attributes["agent"] = _entity("Agent", target)
+    if function is not None:
+        attributes |= {
+            "tags": sorted(set(function.spec.tags)),
+            "connection": _entity("Connection", function.connection),
+        }
+    if kind == "connection" and target is not None:
+        tags = {tag for one in catalog if one.connection == target for tag in one.spec.tags}
+        attributes |= {"tags": sorted(tags), "connection": _entity("Connection", target)}
+    return {"uid": {"type": SCOPE, "id": f"{kind}:{target or ''}"}, "attrs": attributes, "parents": []}
 
 
 def datetime_value(at: datetime) -> CedarJson:

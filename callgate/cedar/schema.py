@@ -5,10 +5,12 @@ Connection           the resource of `call` and of one action per function
 Call                 the resource of `approve`: requester, on_behalf_of?, requester_groups, function, connection,
                      tags, findings
 Session              the resource of `audit` and `reveal`: owner?
+Scope                the resource of `freeze` and `unfreeze`: kind ("agent", "session", "function", "connection" or
+                     "everything"), agent?, session?, function?, connection?, tags
 
 action call; action "tag:money"; action "payments.refund" in [call, "tag:money"]
     context { input, facts, findings, approved, session { calls, executed, denied }, now }
-action approve, audit, reveal
+action approve, audit, reveal, freeze, unfreeze
     context { now }
 """
 
@@ -20,8 +22,10 @@ from contracts.functions import Catalog, Function
 from contracts.model import JsonValue
 
 AGENT, GROUP, CONNECTION, CALL, SESSION = "Agent", "Group", "Connection", "Call", "Session"
+SCOPE = "Scope"
 
 CALL_ACTION, APPROVE, AUDIT, REVEAL = "call", "approve", "audit", "reveal"
+FREEZE, UNFREEZE = "freeze", "unfreeze"
 
 
 def cedar_schema(catalog: Catalog) -> dict[str, JsonValue]:
@@ -32,6 +36,7 @@ def cedar_schema(catalog: Catalog) -> dict[str, JsonValue]:
     actions |= {function.name: _action_of(function) for function in catalog}
     actions[APPROVE] = _applies_to(CALL, {"now": named_type("datetime")})
     actions |= {action: _applies_to(SESSION, {"now": named_type("datetime")}) for action in (AUDIT, REVEAL)}
+    actions |= {action: _applies_to(SCOPE, {"now": named_type("datetime")}) for action in (FREEZE, UNFREEZE)}
     return {"": {"entityTypes": _entity_types(), "actions": actions}}
 
 
@@ -56,12 +61,22 @@ def _entity_types() -> dict[str, JsonValue]:
         "tags": strings,
         "findings": strings,
     }
+    optional: dict[str, JsonValue] = {"required": False}
+    scope: dict[str, JsonValue] = {
+        "kind": named_type("String"),
+        "agent": agent | optional,
+        "session": named_type("String") | optional,
+        "function": named_type("String") | optional,
+        "connection": named_type(CONNECTION) | optional,
+        "tags": strings,
+    }
     return {
         GROUP: {},
         AGENT: {"memberOfTypes": [GROUP]},
         CONNECTION: {},
         CALL: {"shape": record_type(call)},
         SESSION: {"shape": record_type({"owner": agent | {"required": False}})},
+        SCOPE: {"shape": record_type(scope)},
     }
 
 

@@ -19,6 +19,7 @@ from contracts.events import (
     Allowed,
     ApprovalRequired,
     EventData,
+    GrantUse,
     Sealed,
     UnknownEventType,
     VoteCast,
@@ -66,6 +67,17 @@ def test_the_samples_leave_no_field_out() -> None:
     samples: list[Any] = [*EVENT_SAMPLES, *FORMER_SAMPLES, *(sample for _, sample in RECORD_SAMPLES)]
     for data in samples:
         assert data.model_fields_set == set(type(data).model_fields), data.TYPE
+
+
+def test_an_allowed_by_a_grant_names_it_and_no_other_event_has_the_field() -> None:
+    plain = golden(Allowed.TYPE)
+    grant = b'"grant":{"grant_id":"g1","granted":"%b","number":2}' % (b"0" * 64)
+    body = plain.replace(b'"}}', b'",%b}}' % grant)
+    assert body != plain
+    parsed = parse_event(Allowed.TYPE, body)
+    assert parsed.data.grant == GrantUse(grant_id="g1", granted="0" * 64, number=2)
+    assert encode_event(parsed) == body
+    assert b"grant" not in encode_event(parse_event(Allowed.TYPE, plain))
 
 
 def test_wire_names_are_unique_and_versioned() -> None:

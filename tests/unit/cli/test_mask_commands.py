@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from typer.testing import CliRunner, Result
 
 from callgate.errors import ConfigurationError
