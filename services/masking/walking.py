@@ -122,6 +122,8 @@ class Walk:
         rules: Sequence[KeyRule | None] = layout.rules
         if "value" in members and (named := key_of_pair(members)) is not None:
             rules = [key_rule(named, name) if key == "value" else rule for key, rule in zip(keys, rules, strict=True)]
+        elif told is not None and "value" in members:  # `{"db_password": {"sensitive": true, "value": "…"}}`
+            rules = [told if key == "value" else rule for key, rule in zip(keys, rules, strict=True)]
         quick, parts = hints is NO_HINTS and layout.all_plain, 0
         for (key, item), rule in zip(members.items(), rules):  # noqa: B905  # as long, by construction
             kind = type(item)

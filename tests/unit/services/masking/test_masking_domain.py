@@ -207,3 +207,9 @@ def test_hostile_repetition_stays_within_its_steps() -> None:
         masked = mask(piece * (100_000 // len(piece)), limits=limits)
         assert isinstance(masked, Masked)
         assert set(masked.uninspectable) <= {"out_of_steps", "too_many_findings"}
+
+
+def test_a_key_holds_for_the_value_of_the_object_below() -> None:
+    masked = mask({"db_password": {"sensitive": True, "type": "string", "value": "hunter2"}})
+    assert masked.view == {"db_password": {"sensitive": True, "type": "string", "value": "[PASSWORD]"}}
+    assert mask({"password": {"type": "string", "minLength": 8}}).findings == ()
