@@ -88,7 +88,7 @@ _OWN = re.compile(r"(?i)\b(?:my|our|mein|meine|mi|mon|minha)\s(?:\w{1,16}\s){0,2
 _QUOTED = re.compile(r"\\?([\"'`])(?P<value>[^\r\n\0]{1,256}?)\\?\1")
 _BARE = re.compile(r"[^\s\"'`<>\[\]\0]{1,256}")
 _NEXT_PARAMETER = re.compile(r"[,&;|](?=[\w.-]{1,64}\s?[=:]|$)")
-_CODE = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)*\(.*|[A-Za-z_]+(?:\.[A-Za-z_]+)+[;,)]?")
+_CODE = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)*\(.*|[A-Za-z_]+(?:\.[A-Za-z_]+)+[;,)]?|\{\w*:?")
 _TELLING = re.compile(r"[0-9]|[a-z][A-Z]|[^\W_][!@#$%^&*_+=~?]+[^\W_]|[@#$%^&*+=~]")
 
 

@@ -139,6 +139,7 @@ def test_what_says_that_it_is_a_secret_is_found(entity: str, marked: str) -> Non
 
 
 CLEAN = [
+    "password: {type: string, minLength: 8}",
     *(
         "password is required",
         "Password: required",
