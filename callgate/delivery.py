@@ -18,6 +18,7 @@ from nats.errors import Error as NatsError
 from callgate.errors import Fatal, LostRace, Rejected, Retryable
 from callgate.keyring import UNKNOWN_KEY
 from callgate.log.messages import Alien, Message, Verifier
+from callgate.nats_client import Callback, at_once
 from callgate.telemetry import ALIENS, Tracer, deliveries, describe, handling
 from contracts.events import Recorded
 
@@ -84,7 +85,7 @@ class Deliveries:
     def __len__(self) -> int:
         return len(self._flying)
 
-    def on_events(self, handlers: Mapping[str, Handler]) -> Callable[[Msg], Awaitable[None]]:
+    def on_events(self, handlers: Mapping[str, Handler]) -> Callback:
         """A receiver that verifies each event and hands it to the handler of its name."""
 
         async def take(message: Message, delivery: Delivery) -> None:
@@ -107,17 +108,14 @@ class Deliveries:
 
         return self.receiver(take)
 
-    def receiver(self, take: RawHandler) -> Callable[[Msg], Awaitable[None]]:
+    def receiver(self, take: RawHandler) -> Callback:
         """A receiver for one deliver subject; it returns at once, the work runs in a task of its own."""
 
-        async def receive(raw: Msg) -> None:
+        def receive(raw: Msg) -> None:
             try:
                 metadata = raw.metadata
             except (NatsError, ValueError):
                 return  # no JetStream delivery: nothing to acknowledge, nothing to lose
-            # FastStream marks what a core subscriber receives as acknowledged, knowing nothing of JetStream there; the
-            # acknowledgement would then be refused by the client, and every delivery come again.
-            raw._ackd = False
             at = metadata.timestamp
             message = Message(
                 subject=raw.subject,
@@ -131,7 +129,7 @@ class Deliveries:
             self._flying[task] = delivery
             task.add_done_callback(lambda done: self._flying.pop(done, None))
 
-        return receive
+        return at_once(receive)
 
     def alarm(self, alien: Alien) -> None:
         ALIENS.labels(self._service, alien.code).inc()

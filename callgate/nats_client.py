@@ -9,7 +9,7 @@ Everything rare (status lines, pings, errors, limits, reconnects) is nats-py's o
 import asyncio
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, ClassVar
 
 from faststream.nats import NatsBroker
@@ -23,32 +23,35 @@ from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 _WHITE = " \t\n\r\x0b\x0c"
 """What `bytes.strip` strips."""
-_KEPT = 256
+_KEPT, _KEPT_SIZE = 256, 4096
 _LINE = b"NATS/1.0\r\n"
 _SPACE = re.compile(r"\s")
-_NAME = re.compile(r"[A-Za-z0-9-]+")
-_PRINTED = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-"""A header's value that needs no trimming and can end no line."""
+_LINES = re.compile(r"(?:[A-Za-z0-9-]+: [!-~]+(?: +[!-~]+)*\r\n)*")
+"""Headers that need no trimming."""
 _NO_RESPONDERS = "503"
 
+_AT_ONCE = "__callgate_at_once__"
+
 Receive = Callable[[Msg], None]
+Callback = Callable[[Msg], Coroutine[Any, Any, None]]
 
 
-async def listen(client: Client, subject: str, receive: Receive) -> Subscription:
-    """A subscription whose messages are handed on as they are read, in order; `receive` must not raise."""
-    if isinstance(client, LeanClient):
-        return await client.listen(subject, receive)
+def at_once(receive: Receive) -> Callback:
+    """A callback for `subscribe` to which a LeanClient hands messages as they are read, in order, without a queue and
+    a task in between. It must not raise; what takes long it leaves to a task of its own."""
 
     async def received(message: Msg) -> None:
         receive(message)
 
-    return await client.subscribe(subject, cb=received)
+    setattr(received, _AT_ONCE, receive)
+    return received
 
 
 class LeanClient(Client):
     """A drop-in client. Header names that were found good are remembered, since the same dozen come every time."""
 
     _names: ClassVar[dict[str, str | None]] = {}
+    _blocks: ClassVar[dict[bytes, dict[str, str]]] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,12 +74,22 @@ class LeanClient(Client):
                 headers[name] = value.strip(_WHITE)
         return headers
 
-    async def listen(self, subject: str, receive: Receive) -> Subscription:
-        """See `listen` of this module."""
+    async def subscribe(
+        self,
+        subject: str,
+        queue: str = "",
+        cb: Callable[[Msg], Awaitable[None]] | None = None,
+        *more: Any,
+        **named: Any,
+    ) -> Subscription:
+        """As nats-py's; see `at_once`."""
+        receive: Receive | None = getattr(cb, _AT_ONCE, None)
+        if receive is None:
+            return await super().subscribe(subject, queue, cb, *more, **named)
         sid = self._sid + 1  # which nats-py gives before it waits for anything
         self._receivers[sid] = receive
         try:
-            return await self.subscribe(subject)
+            return await super().subscribe(subject, queue, None, *more, **named)
         except BaseException:
             self._receivers.pop(sid, None)
             raise
@@ -89,8 +102,20 @@ class LeanClient(Client):
         """Hands a message on, where that is simple; False where nats-py must look at it."""
         if sid not in self._receivers or (headers and not headers.startswith(_LINE)):
             return False  # or its headers begin with a status
-        self._hand_on(sid, subject, reply, data, self._parse_header_lines(headers[10:]) or None if headers else None)
+        self._hand_on(sid, subject, reply, data, self._headers(headers) if headers else None)
         return True
+
+    def _headers(self, block: bytes) -> dict[str, str] | None:
+        """Services of one process that listen to the same messages get the same blocks."""
+        blocks = LeanClient._blocks
+        parsed = blocks.get(block)
+        if parsed is None:
+            parsed = self._parse_header_lines(block[len(_LINE) :])
+            if len(blocks) >= _KEPT:
+                blocks.clear()
+            if len(block) <= _KEPT_SIZE:
+                blocks[block] = parsed
+        return dict(parsed) or None
 
     def _hand_on(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None) -> None:
         self.stats["in_msgs"] += 1
@@ -140,7 +165,7 @@ class LeanClient(Client):
         prefix = f"{bytes(self._inbox_prefix).decode()}.{bytes(NUID().next()).decode()}."
         self._reply_prefix = prefix  # before the subscription is sent: two first requests share it
         try:
-            await self.listen(f"{prefix}*", self._replied)
+            await self.subscribe(f"{prefix}*", cb=at_once(self._replied))
         except BaseException:
             self._reply_prefix = ""
             raise
@@ -173,7 +198,12 @@ class LeanClient(Client):
             line = f"PUB {subject} {reply} {size}\r\n"
         self.stats["out_msgs"] += 1
         self.stats["out_bytes"] += size
-        await self._send_command(b"".join((line.encode(), block, payload, b"\r\n")))
+        command = b"".join((line.encode(), block, payload, b"\r\n"))
+        if 0 < self._max_pending_size < self._pending_data_size + len(command):
+            await self._send_command(command)  # which waits until there is room again
+        else:
+            self._pending.append(command)
+            self._pending_data_size += len(command)
         if self._flush_queue.empty():
             await self._flush_pending()
 
@@ -258,9 +288,8 @@ def _sizes(line: list[bytes]) -> tuple[int, int] | None:
 
 def _written(headers: Mapping[str, Any]) -> bytes | None:
     """The header block as nats-py writes it; None where a name or a value is not to be written as it stands."""
-    lines = ["NATS/1.0"]
-    for name, value in headers.items():
-        if not _NAME.fullmatch(name) or not _PRINTED.fullmatch(value):
-            return None
-        lines.append(f"{name}: {value}")
-    return "\r\n".join((*lines, "\r\n")).encode()
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    # A value that holds a line of its own makes one too many.
+    if lines.count("\n") != len(headers) or not _LINES.fullmatch(lines):
+        return None
+    return f"NATS/1.0\r\n{lines}\r\n".encode()

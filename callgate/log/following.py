@@ -7,6 +7,7 @@ what a lost last cue leaves open.
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
 
 from nats.aio.client import Client
@@ -16,7 +17,7 @@ from nats.errors import Error as NatsError
 from callgate.errors import BrokerAway
 from callgate.log import reading
 from callgate.log.messages import Alien, Message, Verifier
-from callgate.nats_client import listen
+from callgate.nats_client import at_once
 from contracts.events import Recorded
 from contracts.subjects import LIVE, Partition, event_filter
 
@@ -32,14 +33,17 @@ async def follow(
 ) -> AsyncIterator[Recorded | Alien]:
     """Everything after that sequence, in order, then what comes. It waits out a broker that is away."""
     wanted = event_filter(event, str(partition))
-    cues: asyncio.Queue[Message] = asyncio.Queue(maxsize=_QUEUED)
+    cues: deque[Message] = deque()
+    cued_now = asyncio.Event()
 
     def cue(message: Msg) -> None:
         # A full queue loses the cue and not the event: the gap is seen at the next one.
-        with contextlib.suppress(asyncio.QueueFull, KeyError, ValueError):
-            cues.put_nowait(reading.from_direct(message))
+        if len(cues) < _QUEUED:
+            with contextlib.suppress(KeyError, ValueError):
+                cues.append(reading.from_direct(message))
+                cued_now.set()
 
-    subscription = await listen(client, f"{LIVE}{wanted}", cue)
+    subscription = await client.subscribe(f"{LIVE}{wanted}", cb=at_once(cue))
     contiguous = event == "*"
     cued = 0
     try:
@@ -59,11 +63,9 @@ async def follow(
                 continue
             # Live from here, as long as nothing is missing.
             while True:
-                try:
-                    async with asyncio.timeout(LOOK_EVERY):  # wait_for may swallow a cancellation (until 3.12)
-                        message = await cues.get()
-                except TimeoutError:
+                if not cues and not await _soon(cued_now):
                     break
+                message = cues.popleft()
                 if message.sequence <= after:
                     continue
                 if not contiguous or message.sequence != after + 1:
@@ -74,6 +76,16 @@ async def follow(
     finally:
         with contextlib.suppress(NatsError, ConnectionError):
             await subscription.unsubscribe()
+
+
+async def _soon(event: asyncio.Event) -> bool:
+    """Whether it is set before it is time to look anyway."""
+    event.clear()
+    try:
+        async with asyncio.timeout(LOOK_EVERY):  # wait_for may swallow a cancellation (until 3.12)
+            return await event.wait()
+    except TimeoutError:
+        return event.is_set()
 
 
 async def _past_others(client: Client, stream: str, wanted: str, after: int) -> int:

@@ -9,7 +9,7 @@ import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 
 from callgate.errors import BrokerAway
 from callgate.log.messages import Message
-from callgate.nats_client import listen
+from callgate.nats_client import at_once
 
 _TIMEOUT = 5.0
 _NO_MESSAGE = 10037
@@ -27,10 +27,10 @@ _NO_MESSAGE = 10037
 
 
 def parse_time(text: str) -> datetime:
-    """RFC 3339 with up to nanoseconds, which Python cannot hold: cut to microseconds."""
-    head, _, rest = text.partition(".")
-    digits = rest.rstrip("Z")[:6].ljust(6, "0") if rest else "000000"
-    return datetime.fromisoformat(f"{head.rstrip('Z')}.{digits}").replace(tzinfo=UTC)
+    """RFC 3339 in UTC with up to nanoseconds, which Python cannot hold: cut to microseconds. ValueError."""
+    if not text.endswith("Z"):
+        raise ValueError("not in UTC")
+    return datetime.fromisoformat(text)
 
 
 def parse_headers(encoded: bytes) -> dict[str, str]:
@@ -130,7 +130,7 @@ async def direct_batch(
     """Up to `batch` messages at or after `start`, and whether the replica had no more. At most 1 MiB a batch."""
     inbox = client.new_inbox()
     arrivals: asyncio.Queue[Msg] = asyncio.Queue()
-    subscription = await listen(client, inbox, arrivals.put_nowait)
+    subscription = await client.subscribe(inbox, cb=at_once(arrivals.put_nowait))
     request = {"seq": start, "next_by_subj": subject_filter, "batch": batch, "max_bytes": 1024 * 1024}
     found: list[Message] = []
     try:

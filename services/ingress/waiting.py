@@ -18,7 +18,7 @@ from nats.errors import Error as NatsError
 from callgate.errors import BrokerAway
 from callgate.log import Alien, Log, reading
 from callgate.log.messages import Verifier
-from callgate.nats_client import listen
+from callgate.nats_client import at_once
 from contracts.lifecycle import NOTHING, Call, IllegalTransition
 from contracts.subjects import CallRef
 from services.ingress.domain import ANSWER_EVENTS, is_answered
@@ -86,7 +86,7 @@ class Waiting:
         self._held.add(held)
         try:
             try:
-                subscription = await listen(self.client, ref.live, held.receive)
+                subscription = await self.client.subscribe(ref.live, cb=at_once(held.receive))
             except (NatsError, ConnectionError):
                 raise BrokerAway from None
             try:

@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from nats.errors import BadSubjectError, ConnectionClosedError, MaxPayloadError, NoRespondersError, ProtocolError
 from nats.errors import TimeoutError as NatsTimeoutError
 
-from callgate.nats_client import LeanClient
+from callgate.nats_client import LeanClient, at_once
 
 _PIECES = st.lists(
     st.one_of(
@@ -128,7 +128,7 @@ async def test_it_reads_what_nats_py_reads_however_it_is_cut(stream: bytes, cuts
 
     lean, plain = Wire.of(LeanClient, ping=ping("lean")), Wire.of(Client, ping=ping("plain"))
     heard: list[Any] = []
-    await lean.listen("a.b", heard.append)
+    await lean.subscribe("a.b", cb=at_once(heard.append))
     subscription = await plain.subscribe("a.b")
     for client in (lean, plain):
         rest = stream
@@ -194,13 +194,13 @@ async def test_a_request_that_nobody_answers_or_serves_fails() -> None:
 async def test_a_subscription_that_ended_hears_nothing_more() -> None:
     client = Wire.of(LeanClient)
     heard: list[Any] = []
-    subscription = await client.listen("a.b", heard.append)
+    subscription = await client.subscribe("a.b", cb=at_once(heard.append))
     await client._ps.parse(b"MSG a.b 1 1\r\nx\r\n")
     await subscription.unsubscribe()
     await client._ps.parse(b"MSG a.b 1 1\r\ny\r\n")
     assert [message.data for message in heard] == [b"x"]
     with pytest.raises(BadSubjectError):
-        await client.listen("a b", heard.append)
+        await client.subscribe("a b", cb=at_once(heard.append))
     assert client._receivers == {}
 
 
