@@ -93,12 +93,16 @@ class CallRef(NamedTuple):
         return f"{self.partition}.{self.session_id}.{self.call_id}"
 
 
+_CALL_SUBJECT = re.compile(rf"calls\.{_PARTITION.pattern}\.({SESSION_ID.pattern})\.({CALL_ID.pattern})\.([^.]+)")
+
+
 def parse_call_subject(subject: str) -> tuple[CallRef, str]:
     """`calls.<partition>.<session>.<call>.<event>` → (ref, event name). ValueError for anything else."""
-    head, _, event = subject.rpartition(".")
-    if not head.startswith("calls.") or not event:
+    match = _CALL_SUBJECT.fullmatch(subject)
+    if match is None:
         raise ValueError("not a subject of CALLS")
-    return CallRef.parse(head.removeprefix("calls.")), event
+    epoch, shard, session_id, call_id, event = match.groups()
+    return CallRef(Partition(int(epoch), int(shard)), session_id, call_id), event
 
 
 def event_filter(event: str, partition: str = "*") -> str:

@@ -111,7 +111,11 @@ class Projection:
     async def _read(self, after: int, arrived: asyncio.Queue[Recorded | Alien]) -> None:
         async with contextlib.aclosing(self._log.follow(self._partition, after)) as messages:  # type: ignore[type-var]
             async for item in messages:
-                await arrived.put(without_payloads(item) if isinstance(item, Recorded) else item)
+                slim = without_payloads(item) if isinstance(item, Recorded) else item
+                if arrived.full():
+                    await arrived.put(slim)
+                else:
+                    arrived.put_nowait(slim)
 
     async def _known(self, refs: Sequence[CallRef]) -> set[CallRef]:
         return await asyncio.to_thread(self._store.known, str(self._partition), refs)
