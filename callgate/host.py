@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import socket
@@ -13,6 +14,7 @@ import uvicorn
 from faststream import AckPolicy
 from nats.aio.msg import Msg
 
+from callgate.addresses import host_and_port
 from callgate.connections import Limits, limited
 from callgate.delivery import Deliveries
 from callgate.errors import ConfigurationError, Fatal
@@ -115,20 +117,30 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind(listen: str) -> socket.socket:
-    """A listening socket for `host:port`. ConfigurationError where the address is taken or wrong."""
-    host, _, port = listen.rpartition(":")
+_BIND_REASONS = {
+    errno.EADDRINUSE: "something listens there already (another Callgate?)",
+    errno.EACCES: "this user may not use that port",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+}
+
+
+def bind(listen: str, setting: str = "listen") -> socket.socket:
+    """A listening socket for `host:port`. ConfigurationError, which names `setting`, for one that is taken or wrong."""
     try:
-        family = socket.AF_INET6 if ":" in host.strip("[]") else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        host, port = host_and_port(listen)
+    except ValueError as wrong:
+        raise ConfigurationError("cannot_listen", f"{setting}: {wrong}") from None
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host.strip("[]") or "127.0.0.1", int(port)))
+        listener.bind((host, port))
         listener.listen(2048)
         listener.setblocking(False)
-    except (OSError, ValueError):
+    except (OSError, UnicodeError) as error:
+        listener.close()
+        reason = _BIND_REASONS.get(getattr(error, "errno", None) or 0, "that host is not known")
         raise ConfigurationError(
-            "cannot_listen",
-            f"cannot listen on {listen}; is another Callgate there? Set `listen:` to a free host:port",
+            "cannot_listen", f"cannot listen on {listen}: {reason}; set {setting} to a free host:port"
         ) from None
     return listener
 

@@ -6,12 +6,12 @@ file holds none: credentials are named, not written.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,24 +19,27 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from callgate.addresses import host_and_port, http_url, listen_address, nats_servers
 from callgate.channel_settings import SlackSettings, WebhookSettings
 from callgate.errors import ConfigurationError
-from callgate.identity.settings import IssuerSettings, check_distinct
+from callgate.identity.settings import IssuerSettings, check_distinct, is_loopback
 from callgate.masking_settings import Allow, DenySettings, DetectorSettings, EntityName
+from callgate.settings_errors import Source, mistyped_variables, schema_problems
 from contracts.functions import Catalog, HttpConnection, Name
 from contracts.model import Contract
 
 _KEY_TAGS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"})
 _PLAIN = (str, str | None, Path, Path | None)
 
-Listen = str
+Listen = Annotated[str, BeforeValidator(listen_address)]
 """`host:port`; port 0 takes a free one."""
+Url = Annotated[str, AfterValidator(http_url)]
 
 
 class BrokerSettings(Contract):
     """Where the broker is and how its streams are laid out."""
 
-    url: str | None = None
+    url: Annotated[str, AfterValidator(nats_servers)] | None = None
     """nats://host:port, or several with commas. None: `up` and `demo` start an embedded broker."""
     port: int = Field(default=0, ge=0, le=65535)
     """Of the embedded broker; 0 takes a free one."""
@@ -156,11 +159,18 @@ class DevelopmentSettings(Contract):
     upstream_token: Path | None = None
     """The file with the upstream's bearer token, made where it is missing."""
 
+    @field_validator("issuer")
+    @classmethod
+    def _on_loopback(cls, listen: str | None) -> str | None:
+        if listen is not None and not is_loopback(host_and_port(listen)[0]):
+            raise ValueError("gives out identities freely, so it must listen on loopback, e.g. 127.0.0.1:8082")
+        return listen
+
 
 class TelemetrySettings(Contract):
     level: Literal["debug", "info", "warning", "error"] = "info"
     style: Literal["json", "text"] = "json"
-    otlp_endpoint: str | None = None
+    otlp_endpoint: Url | None = None
     metrics: Literal["local", "everyone"] = "local"
     """Who may read /metrics: peers on loopback, or whoever reaches the door."""
 
@@ -183,7 +193,7 @@ class Settings(BaseSettings):
     """The keys folder; `<state>/keys` where absent."""
     listen: Listen = "127.0.0.1:8080"
     """Of the HTTP doors: one for all services in `up`, each service's own in `serve`."""
-    public_url: str | None = None
+    public_url: Url | None = None
     """What people's links begin with; `http://<listen>` where absent."""
     broker: BrokerSettings = BrokerSettings()
     identity: IdentitySettings = IdentitySettings()
@@ -233,14 +243,25 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
             "no_configuration", f"{path} cannot be read; it must be a file in UTF-8 that this user may read"
         ) from None
     node, document = _parsed(path, text)
+    source = Source(path, node)
     try:
         settings = Settings(**{**document, **(overrides or {})})
     except ValidationError as error:
-        problems = [_explain(path, node, problem) for problem in error.errors(include_input=False, include_url=False)]
+        problems = [source.explain(problem) for problem in error.errors(include_input=False, include_url=False)]
         raise ConfigurationError("bad_configuration", "\n".join(problems)) from None
     except SettingsError:
         raise ConfigurationError("bad_configuration", _not_json()) from None
+    wrong = schema_problems(settings.connections, source)
+    if wrong:
+        raise ConfigurationError("bad_configuration", "\n".join(wrong))
     return _anchored(settings, path.parent)
+
+
+def mistyped(settings: Settings, environ: Iterable[str]) -> list[str]:
+    """What the environment's CALLGATE_ variables say to nobody, for people: a line each, names only."""
+    credentials = (connection.credential for connection in settings.connections.values())
+    declared = [credential.env for credential in credentials if credential is not None and credential.env]
+    return mistyped_variables(Settings, declared, environ)
 
 
 def _parsed(path: Path, text: str) -> tuple[Any, dict[str, Any]]:
@@ -344,31 +365,3 @@ def _anchored_connection(connection: HttpConnection, folder: Path) -> HttpConnec
         return connection
     anchored = credential.model_copy(update={"file": folder / credential.file})
     return connection.model_copy(update={"credential": anchored})
-
-
-def _explain(path: Path, node: Any, problem: Mapping[str, Any]) -> str:
-    location = [part for part in problem["loc"] if part != "__root__"]
-    line = _line_of(node, location)
-    name = ".".join(str(part) for part in location) or "the file"
-    variable = "CALLGATE_" + "__".join(str(part).upper() for part in location)
-    where = f"{path}:{line}" if variable not in {key.upper() for key in os.environ} else f"environment {variable}"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: {name} is no setting; remove it or mend its spelling (see docs/operations.md)"
-    return f"{where}: {name}: {problem['msg']}"
-
-
-def _line_of(node: Any, location: list[Any]) -> int:
-    """The line of the deepest part of the location that stands in the file."""
-    line = 1
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if found is None:
-                return line
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            return line
-    return line

@@ -59,7 +59,7 @@ def sessions(
         return
     for row in found:
         who = _person(row["principal"], row["on_behalf_of"])
-        output.say(f"{row['began_at'][:19]}  {row['session_id']}  {row['calls']:>5} calls  {who}")
+        output.say(f"{row['began_at'][:19]}  {row['session_id']}  {output.count(row['calls'], 'call'):>11}  {who}")
 
 
 @app.command()
@@ -184,7 +184,7 @@ def rebuild(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
         if as_json:
             _print_json({"messages": count})
         else:
-            output.say(f"the projection was filled from {count} messages")
+            output.say(f"the projection was filled from {output.count(count, 'message')}")
         return 0
 
     _with_platform(config, work)
@@ -209,8 +209,9 @@ def report_lines(report: Report) -> list[str]:
     lines = [f"alien      {output.printable(str(found))}" for found in report.listed_aliens]
     lines += [f"deviation  {found}" for found in report.deviations]
     lines += [f"failure    {output.printable(str(found))}" for found in report.listed_failures]
-    lines.append(f"{report.events} events, {report.calls} calls, {report.complete} chains complete")
-    aliens = f"{report.aliens} aliens" if report.aliens else "no aliens"
+    events, calls = output.count(report.events, "event"), output.count(report.calls, "call")
+    lines.append(f"{events}, {calls}, {output.count(report.complete, 'chain')} complete")
+    aliens = output.count(report.aliens, "alien") if report.aliens else "no aliens"
     if report.first_failure is not None:
         lines.append(f"NOT INTACT: the first that fails is {output.printable(str(report.first_failure))}; {aliens}")
     elif report.deviations:

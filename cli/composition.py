@@ -149,7 +149,7 @@ async def _with_issuer(settings: Settings, stack: contextlib.AsyncExitStack) -> 
     development = settings.development
     if development is None or development.issuer is None:
         return settings, None
-    listener = bind(development.issuer)
+    listener = bind(development.issuer, "development.issuer")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     issuer = DevIssuer.open(settings.state / "development" / "issuer", issuer_url=url, audience=AUDIENCE)
     await stack.enter_async_context(serve_http(dev_issuer_app(issuer), listener))
@@ -168,7 +168,9 @@ async def _with_upstream(settings: Settings, stack: contextlib.AsyncExitStack) -
     )
     if child is None:
         raise ConfigurationError(
-            "upstream_did_not_start", f"the demo upstream cannot listen on {development.upstream}; is the port taken?"
+            "upstream_did_not_start",
+            f"the demo upstream cannot listen on {development.upstream}; is the port taken? "
+            "Set development.upstream to a free host:port, and the base_url of its connections to the same",
         )
     url = child.url
     connections = {

@@ -58,7 +58,7 @@ def keys(
 
 async def _serve(keys: DevKeys, listen: str) -> int:
     never: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-    with contextlib.closing(bind(listen)) as listener:
+    with contextlib.closing(bind(listen, "--listen")) as listener:
         async with serve_http(keys_app(keys), listener) as url:
             print(f"development keys at {url}/jwks.json", file=sys.stderr)
             return await until_signalled(never)

@@ -63,7 +63,7 @@ def rotate(
     """
     settings = load(config)
     ring = keys.rotate(settings.keys_folder, service, lead=timedelta(minutes=lead))
-    output.say(f"ring {ring.serial}: new keys for {service}; the old ones end in {lead} minutes")
+    output.say(f"ring {ring.serial}: new keys for {service}; the old ones end in {output.count(lead, 'minute')}")
     output.say("hand ring.json out to every service, and the new keys to this one, before that; no restart is needed")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callgate import keys
+from callgate.addresses import host_and_port, listen_address
 from callgate.broker_config import nats_config
 from callgate.errors import ConfigurationError
 from callgate.settings import Settings
@@ -52,13 +53,22 @@ class Server:
     max_store: int | None = None
 
 
+def _check_address(option: str, address: str | None) -> None:
+    try:
+        listen_address(address or "127.0.0.1:0")
+    except ValueError as wrong:
+        raise ConfigurationError("bad_address", f"{option} {wrong}") from None
+
+
 def write_nats_config(settings: Settings, path: Path, server: Server) -> None:
     """The file holds every service's password: it is the broker's alone (mode 0600)."""
+    for option, address in (("--listen", server.listen), ("--monitor", server.monitor)):
+        _check_address(option, address)
+    host, port = host_and_port(server.listen)
     passwords = {role: keys.read_password(settings.keys_folder, role) for role in Role}
-    host, _, port = server.listen.rpartition(":")
     text = nats_config(
         passwords,
-        port=int(port),
+        port=port,
         host=host,
         store_dir=server.store,
         max_store=server.max_store,

@@ -16,6 +16,11 @@ def error(text: str) -> None:
     typer.echo(f"{styled('error', 'red')}: {text}", err=True)
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 call`, `2 calls`; `many` where an s is not enough."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def styled(text: str, colour: str, *, bold: bool = False) -> str:
     """Coloured on a terminal, plain elsewhere and under NO_COLOR."""
     if os.environ.get("NO_COLOR") or not sys.stdout.isatty():

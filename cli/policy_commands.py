@@ -30,7 +30,8 @@ def validate(config: ConfigOption = DEFAULT_CONFIG) -> None:
     for left_out in untypable(settings.catalog):
         output.say(f"note: {left_out.function} {left_out.pointer}: {left_out.why}; a call that passes it is denied")
     assert rules.policies is not None
-    output.say(f"{len(rules.policies)} policies are valid; digest {rules.policies.digest}")
+    valid = output.count(len(rules.policies), "policy is", "policies are")
+    output.say(f"{valid} valid; digest {rules.policies.digest}")
 
 
 @app.command()

@@ -1,19 +1,30 @@
 """What `callgate up`, `serve`, `demo`, `provision` and `doctor` do. Each loads what it needs and no more."""
 
+import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from callgate.settings import Settings, load
+from callgate.settings import Settings, load, mistyped
 from callgate.telemetry import configure_logging
 from cli import output
 from cli.options import ServiceName
 from cli.running import run, until_signalled
 from contracts.identity import Role
 
+logger = logging.getLogger("cli.starting")
+
+
+def _warn(settings: Settings) -> None:
+    """A mistyped variable would be as if it were not there: nobody reads it, and nothing else says so."""
+    for line in mistyped(settings, os.environ):
+        logger.warning("environment: %s", line)
+
 
 def up(config: Path, upgrade: bool) -> None:
     settings = load(config)
     configure_logging("callgate", settings.telemetry.level, settings.telemetry.style)
+    _warn(settings)
     run(_up(settings, upgrade))
 
 
@@ -29,9 +40,10 @@ async def _up(settings: Settings, upgrade: bool) -> int:
 def serve(services: Sequence[ServiceName], config: Path, listen: str | None) -> None:
     settings = load(config)
     if listen:
-        settings = settings.model_copy(update={"listen": listen})
+        settings = settings.model_copy(update={"listen": listen})  # wins over the environment too
     roles = tuple(Role(service) for service in dict.fromkeys(services))
     configure_logging(roles[0], settings.telemetry.level, settings.telemetry.style)
+    _warn(settings)
     run(_serve(settings, roles))
 
 
@@ -55,6 +67,7 @@ def provision(config: Path, upgrade: bool) -> None:
 
     settings = load(config)
     configure_logging("provision", settings.telemetry.level, settings.telemetry.style)
+    _warn(settings)
     run(provision_broker(settings, upgrade))
 
 

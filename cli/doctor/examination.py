@@ -1,12 +1,13 @@
 """The examination, in order."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 
 import aiohttp
 
 from callgate.identity.fetch import AiohttpFetcher, FetchFailed
-from callgate.settings import Settings
+from callgate.settings import Settings, mistyped
 from cli import output
 from cli.doctor.broker import Visit, examine_broker, visit
 from cli.doctor.durability import durability_of_file, durability_of_monitoring, durability_unseen
@@ -21,7 +22,9 @@ async def examine(settings: Settings, monitors: Sequence[str] = ()) -> int:
 
     `monitors`: base URLs of the brokers' monitoring (`http://server:8222`), which alone tells whether they sync.
     """
-    findings = [Finding("ok", "settings", f"deployment {settings.deployment}, {len(settings.catalog)} functions")]
+    functions = output.count(len(settings.catalog), "function")
+    findings = [Finding("ok", "settings", f"deployment {settings.deployment}, {functions}")]
+    findings += [Finding("warn", "environment", line) for line in mistyped(settings, os.environ)]
     findings += examine_keys(settings)
     embedded, up = await _broker(settings, monitors)
     findings += embedded

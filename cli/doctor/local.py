@@ -13,6 +13,7 @@ from callgate.errors import CallgateError
 from callgate.identity.settings import is_loopback
 from callgate.keyring import CLOCK_SKEW, KeyRing
 from callgate.settings import Settings
+from cli import output
 from cli.doctor.findings import Finding
 from contracts.functions import Credential, HttpConnection
 from contracts.identity import Role
@@ -98,7 +99,7 @@ def examine_policies(settings: Settings) -> Iterator[Finding]:
         return
     if rules.policies is not None:
         digest = rules.policies.digest[:16]
-        valid = f"{len(rules.policies)} policies in {settings.policy.folder} are valid"
+        valid = f"{output.count(len(rules.policies), 'valid policy', 'valid policies')} in {settings.policy.folder}"
         yield Finding("ok", "policies", f"{valid}; digest {digest}…")
     for left_out in untypable(settings.catalog):
         where = f"{left_out.function} {left_out.pointer}: {left_out.why}"

@@ -12,6 +12,7 @@ from callgate.identity.fetch import AiohttpFetcher
 from callgate.identity.keys import IssuerKeys
 from callgate.identity.settings import IssuerSettings
 from callgate.settings import Settings
+from cli import output
 from cli.doctor.findings import Finding
 
 _TIMEOUT = 3.0
@@ -74,4 +75,4 @@ async def _keys(issuer: IssuerSettings, http: aiohttp.ClientSession) -> Finding:
         return Finding("FAIL", "issuers", f"no usable key set at {where}; nobody whom {issuer.issuer} names gets in")
     finally:
         await keys.aclose()
-    return Finding("ok", "issuers", f"{issuer.issuer}: {len(usable)} keys")
+    return Finding("ok", "issuers", f"{issuer.issuer}: {output.count(len(usable), 'key')}")

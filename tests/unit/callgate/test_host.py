@@ -1,7 +1,27 @@
 import asyncio
 import contextlib
 
-from callgate.host import _ended
+import pytest
+
+from callgate.errors import ConfigurationError
+from callgate.host import _ended, bind
+
+
+def test_a_port_that_is_taken_names_the_setting_to_change() -> None:
+    with contextlib.closing(bind("127.0.0.1:0")) as first:
+        taken = f"127.0.0.1:{first.getsockname()[1]}"
+        with pytest.raises(ConfigurationError) as refused:
+            bind(taken, "development.issuer")
+    assert refused.value.detail == (
+        f"cannot listen on {taken}: something listens there already (another Callgate?); "
+        "set development.issuer to a free host:port"
+    )
+
+
+@pytest.mark.parametrize(("listen", "says"), [("127.0.0.1:80x", "must be host:port"), ("192.0.2.1:0", "no such")])
+def test_an_address_that_cannot_be_is_refused(listen: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        bind(listen)
 
 
 async def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from callgate.errors import ConfigurationError
-from callgate.settings import Settings, load
+from callgate.settings import Settings, load, mistyped
 
 EXAMPLE = Path(__file__).parents[3] / "callgate.yaml"
 
@@ -112,7 +112,7 @@ connections:
     ("text", "line", "says"),
     [
         ("deployment: local\nbrokr: {}\n", 2, "brokr is no setting; remove it or mend its spelling"),
-        ("broker:\n  url: x\n  shard: 2\n", 3, "broker.shard is no setting"),
+        ("broker:\n  epoch: 1\n  shard: 2\n", 3, "broker.shard is no setting"),
         ("broker:\n  shards: many\n", 2, "broker.shards: "),
         ("broker:\n  shards: 65\n", 2, "less than or equal to 64"),
         ("broker:\n  replicas: 2\n", 2, "1, 3 or 5"),
@@ -125,7 +125,19 @@ connections:
             "must start with '/'",
         ),
         ("connections:\n  crm:\n    base_url: http://x\n    functions: {}\n", 4, "at least 1"),
-        ("connections:\n  crm:\n    base_url: http://x\n", 2, "functions: Field required"),
+        ("connections:\n  crm:\n    base_url: http://x\n", 2, "functions: is missing"),
+        ("deployment: x\nlisten: 127.0.0.1:808o\n", 2, "listen: must be host:port with a port from 0"),
+        ("listen: 8080\n", 1, "listen: must be host:port"),
+        ('broker: {url: "localhost:4222"}\n', 1, "broker.url: must be nats://host:port"),
+        ("broker:\n", 1, "broker: must be a section"),
+        ("public_url: callgate.example\n", 1, "public_url: must be a URL"),
+        ("development:\n  issuer: 0.0.0.0:8082\n", 2, "must listen on loopback"),
+        ("identity:\n  issuers: {issuer: x}\n", 2, "identity.issuers: must be a list"),
+        (
+            'connections:\n  CRM: {base_url: "http://x", functions: {r: {path: /}}}\n',
+            2,
+            "connections.CRM: must be lower-case",
+        ),
         (
             "identity:\n  issuers:\n    - issuer: https://x\n      audience: a\n      nonsense: 1\n",
             5,
@@ -223,3 +235,77 @@ def test_a_strategy_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:
     assert "callgate.yaml:5: masking.strategies.entities.US_SSN" in said
     assert "'redact', 'partial', 'hash', 'token', 'drop' or 'keep'" in said
     assert "masking.strategies.default" in refusal(written(tmp_path, "masking: {strategies: {default: keep}}\n"))
+
+
+# The functions' JSON Schemas
+
+
+FUNCTION = """connections:
+  crm:
+    base_url: http://x
+    functions:
+      read:
+        path: /
+        input:
+          type: object
+          properties:
+            id: {type: string}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "line", "says"),
+    [
+        ("            name:\n              type: strng\n", 12, "input.properties.name.type: must be array, boolean, "),
+        ("            name:\n              minLength: 'one'\n", 12, "name.minLength: must be of type integer"),
+        ("            name:\n              minLength: -1\n", 12, "name.minLength: is not what JSON Schema"),
+        ("            name:\n              pattern: (\n", 12, "name.pattern: is no regular expression"),
+        ("            name:\n              $ref: '#/$defs/nme'\n", 12, "name.$ref: must refer to what stands in"),
+        ("            name:\n              $ref: http://x/y.json\n", 12, "name.$ref: must refer to what stands in"),
+        ("          required: id\n", 11, "input.required: must be of type array"),
+        ("        output:\n          type: [object, nul]\n", 12, "output.type"),
+    ],
+)
+def test_a_wrong_schema_of_a_function_is_named_with_its_line(tmp_path: Path, more: str, line: int, says: str) -> None:
+    path = written(tmp_path, FUNCTION + more)
+    detail = refusal(path)
+    assert detail.startswith(f"{path}:{line}: connections.crm.functions.read.")
+    assert says in detail
+
+
+@pytest.mark.parametrize("target", ["#/$defs/name", "#/properties/id", "#", "#/allOf/0"])
+def test_a_reference_within_the_schema_is_fine(tmp_path: Path, target: str) -> None:
+    more = f"            name: {{$ref: '{target}'}}\n"
+    beside = "          $defs: {name: {type: string}}\n          allOf: [{}]\n"
+    assert load(written(tmp_path, FUNCTION + more + beside)).catalog.get("crm.read") is not None
+
+
+def test_of_several_references_the_lost_one_is_named(tmp_path: Path) -> None:
+    more = "            name: {$ref: '#/properties/id'}\n            mail:\n              $ref: '#/allOf/7'\n"
+    detail = refusal(written(tmp_path, FUNCTION + more + "          allOf: [{}]\n"))
+    assert "callgate.yaml:13: connections.crm.functions.read.input.properties.mail.$ref" in detail
+
+
+# Variables that say nothing to anybody
+
+
+def test_variables_that_are_no_setting_are_named_with_the_nearest_that_is(tmp_path: Path) -> None:
+    more = "    credential: {env: CALLGATE_CRM_SECRET}\n"
+    settings = load(written(tmp_path, FUNCTION + more))
+    environ = {
+        "CALLGATE_BROKER_URL": "do you mean CALLGATE_BROKER__URL?",
+        "CALLGATE_LISTN": "do you mean CALLGATE_LISTEN?",
+        "callgate_telemtry__level": "do you mean CALLGATE_TELEMETRY__LEVEL?",
+        "CALLGATE_QUX": "is no setting and does nothing",
+    }
+    fine = (
+        "CALLGATE_CRM_SECRET",
+        "CALLGATE_CONFIG",
+        "CALLGATE_TOKEN",
+        "CALLGATE_LISTEN",
+        "CALLGATE_CONNECTIONS__CRM__TIMEOUT",
+    )
+    said = mistyped(settings, [*environ, *fine, "PATH", "CALLGATEX"])
+    assert len(said) == len(environ)
+    for name, expected in environ.items():
+        assert any(line.startswith(f"{name} is no setting") and expected in line for line in said)
