@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from callgate.jsontext import dump, parse
@@ -69,24 +70,37 @@ class Hostile(NamedTuple):
     growth: float
 
 
-def hostile_speed(tools: Tools, size: int = _HOSTILE_SIZE) -> list[Hostile]:
+def hostile_speed(tools: Tools, size: int = _HOSTILE_SIZE, seconds: float = 0.02) -> list[Hostile]:
     """Repeated pieces as one long text, and structures repeated, the dearest first."""
     measured: list[Hostile] = []
-    for name, make in _hostile():
+    for name, make in hostile():
         small, large = make(size // 8), make(size)
         length = _length(large)
-        low, high = _cost(small, tools) / _length(small), _cost(large, tools) / length
+        low, high = _cost(small, tools, seconds) / _length(small), _cost(large, tools, seconds) / length
         measured.append(Hostile(name, high * 1e9, high / low))
     return sorted(measured, key=lambda one: -one.cost)
 
 
-def _hostile() -> Iterator[tuple[str, Any]]:
+def hostile() -> Iterator[tuple[str, Callable[[int], Any]]]:
+    """Names of hostile documents, and what makes one of about so many characters."""
     for piece in _PIECES:
-        yield repr(piece), lambda size, piece=piece: piece * (size // len(piece))
+        yield repr(piece), partial(_repeated, piece)
     for name, item in _STRUCTURES.items():
-        yield name, lambda size, item=item: [item] * (size // (len(json.dumps(item)) + 1))
-    yield "an object of many keys", lambda size: {f"key {number} a@b.example": "x" for number in range(size // 30)}
-    yield "one key, nested", lambda size: [_nested(60)] * (size // 420)
+        yield name, partial(_items, item)
+    yield "an object of many keys", _keys
+    yield "one key, nested", partial(_items, _nested(60))
+
+
+def _repeated(piece: str, size: int) -> str:
+    return piece * (size // len(piece))
+
+
+def _items(item: Any, size: int) -> list[Any]:
+    return [item] * (size // (len(json.dumps(item)) + 2))
+
+
+def _keys(size: int) -> dict[str, str]:
+    return {f"key {number} a@b.example": "x" for number in range(size // 30)}
 
 
 _STRUCTURES: Final[dict[str, Any]] = {
@@ -111,7 +125,7 @@ def _length(document: Any) -> int:
     return len(document) if isinstance(document, str) else len(json.dumps(document))
 
 
-def _cost(document: Any, tools: Tools) -> float:
+def _cost(document: Any, tools: Tools, seconds: float) -> float:
     value = parse(json.dumps(document).encode(), numbers="lossless")
     disguise = tools.disguise(None)
-    return processor_time(lambda: mask(value, machine=tools.machine, disguise=disguise), rounds=3, seconds=0.02).best
+    return processor_time(lambda: mask(value, machine=tools.machine, disguise=disguise), rounds=3, seconds=seconds).best

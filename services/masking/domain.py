@@ -144,7 +144,7 @@ class _Masking:
                 self._withhold(container, key, code)
             self.hits = {index: [hit] for index, hit in walk.told.items()}
             self.lone = len(self.texts) == 1 and self._is_lone(value)
-            self._scan(walk.names)
+            self._scan([*walk.names])
             self._rename()
             done = {*walk.names, *walk.told}
             self._scan([i for i in range(len(self.texts)) if i not in done] if done else range(len(self.texts)))
@@ -286,6 +286,8 @@ class _Masking:
             if self.readings is not None:
                 self.said.setdefault(unit.number, []).extend(self._in_leaf(unit, folded, found))
             hits = merged(hits + found)
+            if len(hits) > self.limits.findings:
+                break
             remaining = blanked(text, hits)
             found = []
             if _REMAINS.search(remaining):

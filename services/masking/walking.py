@@ -69,7 +69,7 @@ class Walk:
         self.texts: list[str] = []
         self.places: list[tuple[int, Any]] = []
         self.scalars: dict[int, JsonValue] = {}
-        self.names: list[int] = []
+        self.names: dict[int, None] = {}
         self.told: dict[int, Hit] = {}
         self.failed: dict[int, str] = {}
         self.withheld: list[tuple[int, Any, str]] = []
@@ -177,7 +177,7 @@ class Walk:
 
     def _name(self, name: str, container: int) -> None:
         index = len(self.texts)
-        self.names.append(index)
+        self.names[index] = None
         self.texts.append(name)
         self.places.append((container, name))
         if code := self._refused(name):
