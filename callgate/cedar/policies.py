@@ -15,7 +15,8 @@ from typing import Literal, Self
 import cedarpy
 
 from callgate.cedar.annotations import Approval, BadAnnotation, approval_of
-from callgate.cedar.source import context_reads, statements
+from callgate.cedar.source import context_reads, line_and_column, statements
+from callgate.cedar.syntax import stumble
 from callgate.errors import ConfigurationError
 from contracts.model import JsonValue
 
@@ -37,9 +38,10 @@ class PolicyProblem:
     policy: str | None = None
     file: str | None = None
     line: int | None = None
+    column: int | None = None
 
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
         return " ".join(part for part in (place, f"[{self.policy}]" if self.policy else "", self.message) if part)
 
 
@@ -238,12 +240,14 @@ def _read_file(name: str, text: str, problems: list[PolicyProblem]) -> list[Poli
 
 
 def _parse_problem(name: str, text: str, message: str) -> PolicyProblem:
-    """Cedar's own error names no line, so find the first policy that does not parse by itself."""
+    """Cedar's own error names no place, so find the first policy that does not parse by itself, and where in it."""
     for place in statements(text):
-        try:
-            cedarpy.policies_to_json_str(place.text)
-        except ValueError as error:
-            return PolicyProblem(f"does not parse: {error}", file=name, line=place.line)
+        found = stumble(place.text)
+        if found is not None:
+            line, column = place.line, None
+            if found.offset is not None:
+                line, column = line_and_column(text, place.begin + found.offset)
+            return PolicyProblem(f"does not parse: {found.message}", file=name, line=line, column=column)
     return PolicyProblem(f"does not parse: {message}", file=name)
 
 

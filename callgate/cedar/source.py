@@ -13,6 +13,8 @@ class Statement(NamedTuple):
 
     line: int
     text: str
+    begin: int
+    """Offset into the file."""
 
 
 def statements(text: str) -> list[Statement]:
@@ -45,7 +47,12 @@ def context_reads(policy: JsonValue) -> frozenset[tuple[str, ...]]:
 
 
 def _statement(text: str, begin: int, end: int) -> Statement:
-    return Statement(text.count("\n", 0, begin) + 1, text[begin:end])
+    return Statement(text.count("\n", 0, begin) + 1, text[begin:end], begin)
+
+
+def line_and_column(text: str, offset: int) -> tuple[int, int]:
+    """Line and column of an offset, each from 1."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
 def _extends(path: tuple[str, ...], prefix: tuple[str, ...]) -> bool:

@@ -126,7 +126,7 @@ def test_what_does_not_parse_names_file_and_line() -> None:
     (refused,) = refusals('@id("a") permit(principal, action, resource);\n@id("b")\npermit(principal, action);', b="")
     assert refused.startswith("a.cedar:2 does not parse")
     (open_end,) = refusals('@id("a") permit(principal, action, resource)')
-    assert open_end.startswith("a.cedar:1 does not parse")
+    assert open_end.startswith("a.cedar:1:45 does not parse")
 
 
 def test_a_template_is_refused() -> None:
