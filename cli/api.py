@@ -19,13 +19,14 @@ _ADVICE = {
     429: "try again in a moment",
     503: "try again in a moment",
 }
+_ADVICE_ON = {"call_changed": "`callgate approvals` shows it as it is now"}
 
 
 class Refused(CallgateError):
     """Callgate answered with a problem document; `detail` ends with what to do next."""
 
     def __init__(self, status: int, code: str, detail: str, retry_after: float | None) -> None:
-        advice = _ADVICE.get(status)
+        advice = _ADVICE_ON.get(code) or _ADVICE.get(status)
         super().__init__(code, f"{detail.rstrip('.') or code} ({code}){f'; {advice}' if advice else ''}")
         self.status = status
         self.retry_after = retry_after

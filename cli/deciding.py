@@ -13,8 +13,10 @@ from callgate.errors import CallgateError, ConfigurationError
 from cli import output
 from cli.api import Api, Away, Refused
 from cli.output import printable, styled
+from contracts.lifecycle import WAITING_FOR_PEOPLE
 
 _LONGEST_PAUSE = 30.0
+_PAST = {"approve": "approved", "reject": "rejected"}
 _SHOWN = 2000
 """Characters of masked arguments on the screen; --json gives all of them."""
 
@@ -139,13 +141,14 @@ async def vote(url: str, token: str, call_id: str, decision: str, reason: str | 
         try:
             item = await api.get(path)
             output.say("\n".join(_lines(item, datetime.now(UTC))))
-            if digest is not None and not item["digest"].startswith(digest):
-                output.error("the call has changed since you looked; look at it above, and decide again")
+            refusal = _over(item) or _changed(item, digest, decision)
+            if refusal:
+                output.error(refusal)
                 return 1
             ballot = {"decision": decision, "reason": reason, "digest": item["digest"]}
             outcome = await api.post(f"{path}/votes", ballot)
         except Refused as refused:
-            output.error(refused.detail)
+            output.error(await _meanwhile(api, path, refused))
             return 1
         except Away as away:
             raise CallgateError(
@@ -155,8 +158,44 @@ async def vote(url: str, token: str, call_id: str, decision: str, reason: str | 
     return 0
 
 
+def _over(item: Mapping[str, Any]) -> str | None:
+    """Who decided on a call that waits for nobody any more, and when."""
+    if item["state"] in WAITING_FOR_PEOPLE:
+        return None
+    votes = [vote for vote in item.get("votes", ()) if isinstance(vote, dict)]
+    who = ", ".join(f"{vote['reviewer']} {_PAST[vote['decision']]} it at {_time(vote['at'])}" for vote in votes)
+    if not votes and datetime.fromisoformat(item["expires_at"]) <= datetime.now(UTC):
+        who = f"its time was up at {_time(item['expires_at'])}"
+    return printable(f"there is nothing to decide any more{f': {who}' if who else ''}; the call is {item['state']} now")
+
+
+def _changed(item: Mapping[str, Any], digest: str | None, decision: str) -> str | None:
+    """What to do where the digest is not the one that was seen."""
+    if digest is None or item["digest"].startswith(digest):
+        return None
+    again = f"callgate {decision} {item['id']} --digest {item['digest'][:16]}"
+    return printable(
+        f"the call has changed since you looked: its digest is {item['digest'][:16]}. It stands above as it is now "
+        f"(`callgate approvals` lists it too); to decide on that: `{again}`"
+    )
+
+
+async def _meanwhile(api: Api, path: str, refused: Refused) -> str:
+    """A refusal, in words; for a call that somebody else decided in that moment, who did."""
+    if refused.code != "not_waiting":
+        return refused.detail
+    try:
+        return _over(await api.get(path)) or refused.detail
+    except Refused:
+        return refused.detail
+
+
+def _time(at: str) -> str:
+    return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _after_vote(decision: str, outcome: Mapping[str, Any]) -> str:
-    word = "approved" if decision == "approve" else "rejected"
+    word = _PAST[decision]
     missing = sum(need["missing"] for need in outcome["requirements"])
     more = f"; {missing} more must approve" if decision == "approve" and missing else ""
     colour = "green" if decision == "approve" else "yellow"

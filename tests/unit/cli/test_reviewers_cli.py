@@ -147,7 +147,8 @@ async def test_votes_on_what_it_shows(
 async def test_does_not_vote_on_a_call_that_changed(api: StandIn) -> None:
     result = await invoke("approve", CALL, "--digest", "0" * 16, "--url", api.url)
     assert result.exit_code == 1
-    assert "has changed" in result.stderr
+    assert f"has changed since you looked: its digest is {DIGEST[:16]}" in result.stderr
+    assert f"`callgate approve {CALL} --digest {DIGEST[:16]}`" in result.stderr
     assert not api.ballots
     assert (await invoke("approve", CALL, "--digest", DIGEST[:16], "--url", api.url)).exit_code == 0
 
@@ -172,6 +173,49 @@ async def test_a_refused_vote_says_how_the_call_stands(api: StandIn) -> None:
     result = await invoke("approve", CALL, "--url", api.url)
     assert result.exit_code == 1
     assert "does not wait any more; it is rejected now (not_waiting)" in result.stderr
+
+
+def voted(reviewer: str, decision: str) -> dict[str, Any]:
+    return {"reviewer": reviewer, "decision": decision, "at": "2026-01-31T12:00:05.123456Z", "reason": None}
+
+
+FINISHED = item(state="execution_completed") | {"votes": [voted("rosa", "approve"), voted("sam", "approve")]}
+EXPIRED = item(state="approval_expired", expires_at="2026-01-31T12:00:05Z") | {"votes": []}
+CANCELLED = item(state="cancelled") | {"votes": []}
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            FINISHED,
+            ": rosa approved it at 2026-01-31 12:00:05 UTC, sam approved it at 2026-01-31 12:00:05 UTC; "
+            "the call is execution_completed now",
+        ),
+        (EXPIRED, ": its time was up at 2026-01-31 12:00:05 UTC; the call is approval_expired now"),
+        (CANCELLED, "; the call is cancelled now"),
+    ],
+)
+async def test_a_call_that_is_over_says_who_decided_and_when(api: StandIn, found: dict[str, Any], said: str) -> None:
+    api.answers = [web.json_response(found)]
+    result = await invoke("approve", CALL, "--url", api.url)
+    assert result.exit_code == 1
+    assert not api.ballots
+    assert result.stderr == f"error: there is nothing to decide any more{said}\n"
+
+
+async def test_a_vote_that_came_second_says_who_was_first(api: StandIn) -> None:
+    late = problem(409, "not_waiting", "The call does not wait any more.", state="execution_completed")
+    api.answers = [web.json_response(item()), late, web.json_response(FINISHED)]
+    result = await invoke("reject", CALL, "--reason", "no", "--url", api.url)
+    assert result.exit_code == 1
+    assert "rosa approved it at 2026-01-31 12:00:05 UTC" in result.stderr
+
+
+async def test_a_call_that_changed_in_that_moment_says_where_to_look(api: StandIn) -> None:
+    api.answers = [web.json_response(item()), problem(409, "call_changed", "The call has changed.", state="vote_cast")]
+    result = await invoke("approve", CALL, "--url", api.url)
+    assert "(call_changed); `callgate approvals` shows it as it is now" in result.stderr
 
 
 @pytest.mark.parametrize(
