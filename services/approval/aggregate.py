@@ -1,0 +1,125 @@
+"""4. The approval of one call, as an aggregate of the `eventsourcing` library. Pure: ids and time are passed in.
+
+Its events are the call's own, those of all services, in the order of the chain: it continues what the others began. The
+rules are those of `contracts.lifecycle` and of this service's domain; nothing is decided twice.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate
+from eventsourcing.utils import get_topic
+
+from contracts.events import EventData, Recorded, make_event
+from contracts.lifecycle import Call, IllegalTransition
+from contracts.subjects import CallRef
+from services.approval.domain import Question, conclusion, question_of
+
+UNSIGNED = ""
+"""The digest of an event that does not stand yet: none, so nothing can answer it."""
+
+
+class NotStanding(Exception):
+    """The approval's last event is not on the log yet: save it, and go on with what stands."""
+
+
+@dataclass(frozen=True)
+class CallEvent(CanMutateAggregate[str]):
+    """One event of the call's chain, at its position."""
+
+    originator_id: str
+    originator_version: int
+    timestamp: datetime
+    recorded: Recorded
+    before: Call | None = None
+    """Of an event not yet appended: the call that it continues."""
+
+    def apply(self, aggregate: "Approval") -> None:
+        """IllegalTransition where it does not continue the call."""
+        aggregate.call = aggregate.call.apply(self.recorded)
+
+
+class Approval(BaseAggregate[str]):
+    """A call, and what people may make of it. `id` is `str(CallRef)`, `version` the number of its events.
+
+    It is rebuilt from the log (`services.approval.repository`), never constructed: a call begins at ingress.
+    """
+
+    @dataclass(frozen=True)
+    class Event(CallEvent):
+        """The base that the library asks for."""
+
+    @dataclass(frozen=True)
+    class Continued(Event):
+        """Any event but the first."""
+
+    @dataclass(frozen=True)
+    class Begun(Event, CanInitAggregate[str]):
+        """`requested`, by which the library makes the aggregate."""
+
+        originator_topic: str = ""
+
+        def apply(self, aggregate: "Approval") -> None:
+            """Nothing is left to do after `__init__`."""
+
+    def __init__(self, recorded: Recorded) -> None:
+        # What the first event follows is the partition's genesis record, as the log has checked.
+        self.call = Call(recorded.ref, recorded.event.follows).apply(recorded)
+        """The fold of the chain; its last event may not stand yet."""
+
+    @classmethod
+    def event_of(cls, version: int, recorded: Recorded, before: Call | None = None) -> CallEvent:
+        """The domain event of what stands, or is to stand, at that position."""
+        place = str(recorded.ref), version, recorded.event.at, recorded, before
+        if version == cls.INITIAL_VERSION:
+            return cls.Begun(*place, originator_topic=get_topic(cls))
+        return cls.Continued(*place)
+
+    @classmethod
+    def of(cls, call: Call) -> Self | None:
+        """The approval of a call that was read; None for a call without events."""
+        approval: Self | None = None
+        for version, recorded in enumerate(call.chain, cls.INITIAL_VERSION):
+            approval = cls.event_of(version, recorded).mutate(approval)
+        return approval
+
+    @property
+    def ref(self) -> CallRef:
+        return self.call.ref
+
+    @property
+    def question(self) -> Question | None:
+        """What people are asked, or were asked last; None where nobody was ever asked."""
+        return question_of(self.call)
+
+    def record(self, event_id: str, at: datetime, data: EventData, traceparent: str | None = None) -> None:
+        """Continues the call by one event, to be saved. IllegalTransition by the fold's own rules; NotStanding.
+
+        `event_id` is minted before, since payloads are sealed for it.
+        """
+        head = self.call.head
+        if self.pending_events or head is None or head.digest == UNSIGNED:
+            raise NotStanding
+        before = self.call
+        recorded = Recorded(
+            ref=before.ref,
+            sequence=head.sequence + 1,
+            recorded_at=at,
+            digest=UNSIGNED,
+            key_id="",
+            event=make_event(event_id, before.ref, at, before.head_digest, data),
+            traceparent=traceparent or head.traceparent,
+        )
+        self.trigger_event(self.Continued, timestamp=at, recorded=recorded, before=before)
+
+    def conclude(self, event_id: str, now: datetime, traceparent: str | None = None) -> bool:
+        """Records what votes and time come to at this moment; whether there was anything to conclude. NotStanding."""
+        data = conclusion(self.call, now)
+        if data is None:
+            return False
+        self.record(event_id, now, data, traceparent)
+        return True
+
+
+__all__ = ["Approval", "CallEvent", "IllegalTransition", "NotStanding"]
