@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callgate.errors import BrokerAway, CallgateError, Fatal, Retryable
-from callgate.identity.errors import Unauthenticated
+from callgate.identity.errors import Refusal, Unauthenticated
 from callgate.identity.settings import is_loopback
 from callgate.service import Service
 from callgate.telemetry import REQUESTS, describe
@@ -57,7 +57,9 @@ class Problem(Exception):
             "detail": self.detail,
             **self.extra,
         }
-        return Response(orjson.dumps(body), self.status, self.headers, media_type=PROBLEM)
+        # People read it where curl shows it, above their prompt.
+        document = orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
+        return Response(document, self.status, self.headers, media_type=PROBLEM)
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -86,6 +88,7 @@ def create_app(
     app.add_exception_handler(Retryable, _later)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.state.routes = _routes_of(hosted)
 
     @app.get("/health", tags=["operations"])
     async def health() -> Response:
@@ -121,13 +124,17 @@ def straight(endpoint: E) -> E:
 
 
 def _straight_of(services: Iterable[Service]) -> dict[tuple[str, str], Endpoint]:
-    routes = (route for service in services for router in service.routers for route in router.routes)
     return {
         (method, route.path): route.endpoint
-        for route in routes
-        if isinstance(route, APIRoute) and getattr(route.endpoint, _STRAIGHT, False)
+        for route in _routes_of(services)
+        if getattr(route.endpoint, _STRAIGHT, False)
         for method in route.methods or ()
     }
+
+
+def _routes_of(services: Iterable[Service]) -> list[APIRoute]:
+    routes = (route for service in services for router in service.routers for route in router.routes)
+    return [route for route in routes if isinstance(route, APIRoute)]
 
 
 def _from_here(request: Request) -> bool:
@@ -204,8 +211,12 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 async def _unauthenticated(_: Request, error: Exception) -> Response:
     assert isinstance(error, Unauthenticated)  # noqa: S101
-    headers = {"Retry-After": "5"} if error.status == 503 else {"WWW-Authenticate": error.challenge}
-    return Problem(error.status, error.code, error.detail, headers).response()
+    detail = f"{error.detail[:1].upper()}{error.detail[1:]}."
+    if error.status == 503:
+        return Problem(503, error.code, detail, {"Retry-After": "5"}).response()
+    if error.code is not Refusal.MISSING_TOKEN:
+        detail += " Send the header `Authorization: Bearer <token>` with a valid one."
+    return Problem(error.status, error.code, detail, {"WWW-Authenticate": error.challenge}).response()
 
 
 async def _broker_away(_: Request, error: Exception) -> Response:
@@ -227,9 +238,18 @@ async def _invalid(_: Request, error: Exception) -> Response:
     return Problem(422, "invalid_request", detail, extra={"errors": places}).response()
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    codes = {404: "not_found", 405: "method_not_allowed"}
-    details = {404: "There is nothing here; /openapi.json lists what is.", 405: "This path takes another method."}
-    code = codes.get(error.status_code, "http_error")
-    return Problem(error.status_code, code, details.get(error.status_code, ""), error.headers).response()
+    if error.status_code == 404:
+        return Problem(404, "not_found", "There is nothing here; /openapi.json lists what is.").response()
+    if error.status_code == 405:
+        allowed = ", ".join(_methods_of(request)) or (error.headers or {}).get("Allow", "")
+        return Problem(405, "method_not_allowed", f"This path takes {allowed} only.", {"Allow": allowed}).response()
+    return Problem(error.status_code, "http_error", "", error.headers).response()
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What the path of the request takes: its methods are routes of their own, and the framework names the first's."""
+    routes: list[APIRoute] = request.app.state.routes
+    matching = (route for route in routes if route.path_regex.match(request.scope["path"]))
+    return sorted({method for route in matching for method in route.methods or ()})

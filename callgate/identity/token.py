@@ -54,7 +54,7 @@ def refuse(code: Refusal, detail: str) -> NoReturn:
 def bearer_token(authorization: str | None) -> str:
     """The token out of an `Authorization` header: scheme, one space, a compact JWS; nothing around it."""
     if not authorization:
-        refuse(Refusal.MISSING_TOKEN, "send `Authorization: Bearer <token>`")
+        refuse(Refusal.MISSING_TOKEN, "send the header `Authorization: Bearer <token>`, with a token of your issuer")
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":  # RFC 9110, section 11.1: the scheme's case does not matter
         refuse(Refusal.MALFORMED_TOKEN, "the Authorization header must be `Bearer <token>`")

@@ -82,7 +82,7 @@ def dev_issuer_app(issuer: DevIssuer) -> FastAPI:
             form = await _form(request)
             granted = _grant(issuer, form)
         except RefusedRequest as refused:
-            return PlainTextResponse(refused.description, 400)
+            return PlainTextResponse(f"{refused.description}\n", 400)
         shown = {"sub": form["sub"], "act": form.get("act"), "token": granted, "hours": DEFAULT_LIFETIME // 3600}
         return HTMLResponse(page.render(people=issuer.people, audience=issuer.audience, shown=shown))
 
@@ -98,7 +98,7 @@ async def _local_only(request: Request, call_next: Callable[[Request], Awaitable
     otherwise read tokens through the visitor's browser."""
     client = request.client.host if request.client else ""
     if not is_loopback(client) or not is_loopback(request.url.hostname or ""):
-        response: Response = PlainTextResponse("the development issuer answers on 127.0.0.1 only", 403)
+        response: Response = PlainTextResponse("the development issuer answers on 127.0.0.1 only\n", 403)
     else:
         response = await call_next(request)
     for name, value in _SECURITY_HEADERS.items():

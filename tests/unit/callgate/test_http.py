@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from callgate.errors import BrokerAway, Fatal, Rejected, Retryable
 from callgate.http import PROBLEM, Problem, create_app, json_response, straight
+from callgate.identity.errors import Refusal, Unauthenticated
 from callgate.service import Service
 from callgate.telemetry import REQUESTS
 from contracts.identity import Role
@@ -29,6 +30,10 @@ def routes() -> APIRouter:
 
     @router.get("/things/{thing}")
     async def thing(thing: int) -> Any:
+        return json_response({"thing": thing})
+
+    @router.delete("/things/{thing}")
+    async def drop(thing: int) -> Any:
         return json_response({"thing": thing})
 
     @router.post("/things")
@@ -93,8 +98,46 @@ async def test_what_is_not_there(client: httpx.AsyncClient) -> None:
 
 async def test_another_method(client: httpx.AsyncClient) -> None:
     answer = await client.put("/things")
-    problem(answer, 405, "method_not_allowed")
+    body = problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
+    assert body["detail"] == "This path takes POST only."
+
+
+async def test_another_method_than_the_several_of_a_path(client: httpx.AsyncClient) -> None:
+    answer = await client.patch("/things/1")
+    assert problem(answer, 405, "method_not_allowed")["detail"] == "This path takes DELETE, GET only."
+    assert answer.headers["allow"] == "DELETE, GET"
+
+
+async def test_a_problem_ends_its_line(client: httpx.AsyncClient) -> None:
+    for path in ("/nothing", "/problem", "/away", "/crash"):
+        assert (await client.get(path)).text.endswith("}\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "detail", "challenge"),
+    [
+        (Refusal.MISSING_TOKEN, "send a token", "Send a token.", "Bearer"),
+        (
+            Refusal.EXPIRED,
+            "the token has expired",
+            "The token has expired. Send the header `Authorization: Bearer <token>` with a valid one.",
+            'Bearer error="invalid_token"',
+        ),
+    ],
+)
+async def test_who_is_not_known_is_told_which_header(code: Refusal, says: str, detail: str, challenge: str) -> None:
+    router = APIRouter()
+
+    @router.get("/mine")
+    async def mine() -> None:
+        raise Unauthenticated(code, says)
+
+    transport = httpx.ASGITransport(create_app([Service(Role.POLICY, routers=(router,))]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://callgate.test") as client:
+        answer = await client.get("/mine")
+    assert problem(answer, 401, code)["detail"] == detail
+    assert answer.headers["www-authenticate"] == challenge
 
 
 @pytest.mark.parametrize(
