@@ -90,7 +90,7 @@ LATIN_AMERICA: Final[tuple[Recogniser | Finder, ...]] = (
         evidence="groups, " + _TWO_CHECKS,
         source=_RECEITA,
     ),
-    Recogniser("BR_CPF", digits=(11,), check=_cpf, score=0.46, words=_CPF, evidence=_TWO_CHECKS, source=_RECEITA),
+    Recogniser("BR_CPF", digits=(11,), check=_cpf, score=0.28, words=_CPF, evidence=_TWO_CHECKS, source=_RECEITA),
     Recogniser(
         "BR_CNPJ",
         r"\b[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-\d{2}\b",
