@@ -15,11 +15,15 @@ _LIMIT = 64 * 1024 * 1024
 _ADVICE = {
     401: "give a valid token with --token, --token-file or CALLGATE_TOKEN",
     403: "ask somebody whom the policies name",
-    404: "`callgate approvals` lists the calls that wait for you",
     429: "try again in a moment",
     503: "try again in a moment",
 }
 _ADVICE_ON = {"call_changed": "`callgate approvals` shows it as it is now"}
+
+_ADVICE_ON = {
+    "not_found": "`callgate approvals` lists the calls that wait for you",
+    "unknown_freeze": "`callgate freezes` lists them",
+}
 
 
 class Refused(CallgateError):
@@ -60,6 +64,9 @@ class Api:
 
     async def post(self, path: str, body: Any) -> Any:
         return await self._request("POST", path, json=body)
+
+    async def delete(self, path: str) -> Any:
+        return await self._request("DELETE", path)
 
     async def _request(self, method: str, path: str, **more: Any) -> Any:
         if self._session is None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from callgate.errors import CallgateError
-from cli import groups, output, reviewers
+from cli import control_commands, groups, output, reviewers
 from cli.options import DEFAULT_CONFIG, ConfigOption, ServiceName
 
 app = typer.Typer(
@@ -117,6 +117,7 @@ def doctor(
 
 
 reviewers.register(app)
+control_commands.register(app)
 groups.mount(app)
 
 __all__ = ["app", "main"]

@@ -7,13 +7,14 @@ stands on its subject later can lift it and nothing else.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from contracts.events import Sealed
 from contracts.identity import Principal
 from contracts.records import FreezeScope, Frozen, FrozenV1, Record, Unfrozen
 from contracts.subjects import freeze_subject
 
-FROZEN = "frozen"
+FROZEN: Final = "frozen"
 """The code of what a freeze stopped, at every step."""
 
 

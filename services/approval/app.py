@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import RedirectResponse
 
 from callgate.cedar.published import PublishedPolicies
+from callgate.control import FreezeBook
 from callgate.errors import ConfigurationError
 from callgate.identity.authenticator import Authenticator
 from callgate.identity.fetch import AiohttpFetcher
@@ -16,6 +17,8 @@ from callgate.settings import Settings
 from callgate.streams import APPROVAL_TIMERS
 from contracts.identity import Role
 from contracts.subjects import deliver_subject
+from services.approval.freeze_routes import freeze_routes
+from services.approval.freezing import Freezing
 from services.approval.handlers import Approval
 from services.approval.looks import Looks
 from services.approval.pages import page_routes
@@ -43,6 +46,18 @@ async def build(platform: Platform) -> Service:
         clock=platform.clock,
         sweep_every=settings.approval.sweep_every,
     )
+    freezes = FreezeBook(platform.client, platform.records, platform.clock)
+    await freezes.refresh()
+    freezing = Freezing(
+        log=platform.log,
+        records=platform.records,
+        sealer=platform.sealer,
+        book=freezes,
+        waiting=waiting,
+        policies=policies,
+        catalog=platform.catalog,
+        clock=platform.clock,
+    )
     http = aiohttp.ClientSession()
     authenticator = Authenticator(settings.identity.issuers, clock=time.time, http=AiohttpFetcher(http))
     views = Views(platform.client, platform.verifier, platform.sealer)
@@ -65,9 +80,10 @@ async def build(platform: Platform) -> Service:
         routers=(
             _front_door(),
             api_routes(approval, views, looks, authenticator),
+            freeze_routes(freezing, platform.catalog, authenticator),
             page_routes(approval, views, looks, sessions, policies, platform.clock, _development_issuer(settings)),
         ),
-        background=(policies.follow, waiting.follow, approval.keep_time),
+        background=(policies.follow, waiting.follow, approval.keep_time, freezing.keep),
         ready=ready,
         close=close,
     )

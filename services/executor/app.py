@@ -3,6 +3,7 @@
 import os
 from datetime import timedelta
 
+from callgate.control import FreezeBook
 from callgate.ids import token
 from callgate.platform import Platform
 from callgate.service import Service
@@ -13,6 +14,8 @@ from services.executor.http import HttpRunner
 
 async def build(platform: Platform) -> Service:
     settings = platform.settings.executor
+    freezes = FreezeBook(platform.client, platform.records, platform.clock)
+    await freezes.refresh()
     runner = HttpRunner()
     await runner.__aenter__()
 
@@ -26,6 +29,7 @@ async def build(platform: Platform) -> Service:
         catalog=platform.catalog,
         environ=os.environ,
         instance=settings.instance or f"executor-{token(5)}",
+        freezes=freezes,
         clock_skew=timedelta(seconds=settings.clock_skew),
         clock=platform.clock,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from callgate.control import FreezeBook
 from callgate.delivery import Delivery
 from callgate.errors import BrokerAway, LostRace, Rejected, Retryable
 from callgate.ids import uuid7
@@ -21,6 +22,7 @@ from contracts.events import (
     OutcomeUnknown,
     Recorded,
 )
+from contracts.freezes import FROZEN
 from contracts.functions import Catalog, HttpConnection
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef
@@ -72,6 +74,7 @@ class Executor:
         catalog: Catalog,
         environ: Mapping[str, str],
         instance: str,
+        freezes: FreezeBook,
         clock_skew: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
@@ -81,6 +84,7 @@ class Executor:
         self._catalog = catalog
         self._environ = environ
         self._instance = instance
+        self._freezes = freezes
         self._skew = clock_skew
         self._clock = clock
         self._unsent: dict[CallRef, str] = {}
@@ -133,7 +137,7 @@ class Executor:
     ) -> None:
         """Prepares the request and executes it, or records why that cannot be."""
         try:
-            prepared = authorised if isinstance(authorised, str) else await self._prepare(authorised, allowed)
+            prepared = authorised if isinstance(authorised, str) else await self._prepare(authorised, call, allowed)
             if isinstance(prepared, str):
                 await self._record(_refusal(step, prepared), step.after, delivery)
                 return
@@ -143,13 +147,16 @@ class Executor:
             raise
         await self._execute(call, step, prepared, delivery)
 
-    async def _prepare(self, authorised: Authorised, allowed: Recorded) -> Prepared | str:
-        """Opens the arguments, builds the request, reads the credential; the code of what failed."""
+    async def _prepare(self, authorised: Authorised, call: Call, allowed: Recorded) -> Prepared | str:
+        """Asks for freezes, opens the arguments, builds the request, reads the credential; the code of what failed."""
         function = authorised.function
         connection = self._catalog.connections[function.connection]
         try:
             place = Place(allowed.ref, authorised.arguments_event_id, "arguments")
-            raw = await self._sealer.open(authorised.arguments, place, "raw")
+            opening = self._sealer.open(authorised.arguments, place, "raw")
+            frozen, raw = await asyncio.gather(self._frozen(call), opening)
+            if frozen:
+                return FROZEN
             arguments = parse(raw, numbers="exact")
             if not isinstance(arguments, dict):
                 return "arguments_not_an_object"
@@ -173,7 +180,7 @@ class Executor:
                     started = following.after
                 starts.add(started.event.event_id)
                 self._at_work |= starts
-                outcome = await self._send(started, prepared, delivery)
+                outcome = await self._send(call, started, prepared, delivery)
                 if isinstance(outcome, (Completed, NotSent)):
                     await self._record_outcome(outcome, prepared, started, delivery)
                     return
@@ -204,10 +211,25 @@ class Executor:
         if len(self._unsent) > _UNSENT_KEPT:
             del self._unsent[next(iter(self._unsent))]
 
-    async def _send(self, started: Recorded, prepared: Prepared, delivery: Delivery) -> Outcome:
-        """Calls out once, under a start that stands; aborted by its deadline, even where that has passed already."""
+    async def _frozen(self, call: Call) -> bool:
+        """Whether a freeze stops the call that was acknowledged before this was asked. BrokerAway."""
+        await self._freezes.refresh()
+        requested = call.requested
+        return self._freezes.stopping(requested.principal, call.ref.session_id, requested.function) is not None
+
+    async def _send(self, call: Call, started: Recorded, prepared: Prepared, delivery: Delivery) -> Outcome:
+        """Calls out once, under a start that stands; aborted by its deadline, even where that has passed already.
+
+        Not where a freeze came before the start did: it was acknowledged between the look before and the start.
+        """
         start = started.data
         assert isinstance(start, ExecutionStarted)  # noqa: S101
+        try:
+            if await self._frozen(call):
+                return NotSent(FROZEN)
+        except BrokerAway:
+            self._keep_unsent(started.ref, started.event.event_id)
+            raise
         return await self._runner.run(
             prepared.request,
             credential=prepared.credential,

@@ -27,6 +27,7 @@ from services.executor.request import HttpRequest
 
 NotSentCode = Literal[
     "deadline_passed",
+    "frozen",
     "header_invalid",
     "dns_failure",
     "connection_refused",

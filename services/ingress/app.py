@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from callgate.control import FreezeBook
 from callgate.errors import ConfigurationError
 from callgate.identity.authenticator import Authenticator
 from callgate.identity.fetch import AiohttpFetcher
@@ -28,6 +29,8 @@ async def build(platform: Platform) -> Service:
         raise ConfigurationError(
             "no_issuer", "identity.issuers is empty, so nobody could call; name a token issuer under `identity:`"
         )
+    freezes = FreezeBook(platform.client, platform.records, platform.clock)
+    await freezes.refresh()
     session = aiohttp.ClientSession()
     authenticator = Authenticator(
         settings.identity.issuers, clock=lambda: platform.clock().timestamp(), http=AiohttpFetcher(session)
@@ -41,6 +44,7 @@ async def build(platform: Platform) -> Service:
         partitions=Partitions(platform.partition_of, frozenset(platform.partitions)),
         catalog=platform.catalog,
         tracer=platform.tracer,
+        freezes=freezes,
         clock=platform.clock,
     )
 
@@ -54,7 +58,7 @@ async def build(platform: Platform) -> Service:
     return Service(
         role=Role.INGRESS,
         routers=(routes(calls, authenticator, platform.catalog, settings.ingress, lambda: disk.problem),),
-        background=(disk.watch, waiting.watch_connection),
+        background=(disk.watch, waiting.watch_connection, freezes.follow),
         ready=ready,
         stopping=waiting.release,
         close=close,

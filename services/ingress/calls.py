@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from callgate.control import FreezeBook
 from callgate.errors import BrokerAway, LostRace, Rejected
 from callgate.ids import mint_session, uuid7
 from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
 from callgate.telemetry import Tracer
 from contracts.events import Cancelled, Recorded, Requested
+from contracts.freezes import Freeze
 from contracts.functions import Catalog
 from contracts.identity import Principal
 from contracts.lifecycle import Call
@@ -36,6 +38,14 @@ _HEARTBEAT = 15.0
 
 class UnknownCall(Exception):
     """There is no such call, or it is somebody else's: the caller is not told which."""
+
+
+class Frozen(Exception):
+    """A freeze stops such calls; nothing was recorded."""
+
+    def __init__(self, freeze: Freeze) -> None:
+        super().__init__(freeze.freeze_id)
+        self.freeze = freeze
 
 
 class TooLate(Exception):
@@ -73,6 +83,7 @@ class Calls:
         partitions: Partitions,
         catalog: Catalog,
         tracer: Tracer,
+        freezes: FreezeBook,
         clock: Callable[[], datetime],
     ) -> None:
         self._log = log
@@ -81,14 +92,21 @@ class Calls:
         self._partitions = partitions
         self._catalog = catalog
         self._tracer = tracer
+        self._freezes = freezes
         self._clock = clock
 
     async def submit(
         self, principal: Principal, request: CallRequest, wait: float, gone: Gone, traceparent: str | None = None
     ) -> Call:
         """1. Records the call and waits up to `wait` seconds for its answer. BadRequest for a foreign session,
-        PerhapsRecorded, TooLarge."""
+        Frozen, PerhapsRecorded, TooLarge.
+
+        What is known of freezes may be half a second old: what slips by here is denied by policy, or by the executor.
+        """
         session = session_of(principal, request.session) or mint_session(principal.session_owner)
+        freeze = self._freezes.stopping(principal, session, request.function)
+        if freeze is not None:
+            raise Frozen(freeze)
         ref = CallRef(self._partitions.current(session), session, uuid7())
         if wait <= 0:
             return self._begun(await self._record(ref, principal, request, traceparent))

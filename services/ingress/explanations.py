@@ -15,6 +15,7 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "approval_insufficient": "The policies changed while people decided, and now ask for more approvals.",
         "no_policy": "No policies are in force, so everything is denied; tell the operator.",
         "unknown_function": "There is no such function; GET /v1/functions lists them.",
+        "frozen": "A person froze such calls; nothing was run. Ask again once that is lifted.",
         "uninspectable": "Part of the arguments could not be inspected: too deep, too large or too many findings.",
         "token_invalid": "A token (`tok_…`) is none of this session's, or was changed; give it back as you got it.",
         "token_not_allowed": "A token (`tok_…`) stands for something that this parameter does not accept.",
@@ -34,6 +35,12 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "number_not_finite": "A number is not finite.",
     }
 )
+CANCELLED: Mapping[str, str] = MappingProxyType(
+    {
+        "withdrawn": "It was withdrawn before it began.",
+        "frozen": "It waited for approval when a person froze such calls; it was not run. Ask again later.",
+    }
+)
 FAILED: Mapping[str, str] = MappingProxyType(
     {
         "function_unknown": "The function is no longer declared; nothing was sent.",
@@ -47,6 +54,7 @@ FAILED: Mapping[str, str] = MappingProxyType(
         "dns_failure": "The function's server was not found; nothing was sent. Tell the operator.",
         "tls_failure": "The function's server did not prove itself; nothing was sent. Tell the operator.",
         "deadline_passed": "Its time was over before it began; nothing was sent. Call again.",
+        "frozen": "A person froze such calls before it began; nothing was sent. Ask again once that is lifted.",
         "settled_as_not_done": "A person looked into it: it did not happen.",
         "path_parameter_empty": "A parameter of the path is empty; nothing was sent.",
         "path_parameter_missing": "A parameter of the path is missing; nothing was sent.",
@@ -70,7 +78,7 @@ _ELSE: Mapping[str, str] = MappingProxyType(
 
 def explain(status: str, code: str | None, problems: Sequence[InputProblem] = ()) -> str | None:
     """One sentence or two for an outcome that is no result; None for one that needs no words."""
-    known = {"denied": DENIED, "failed": FAILED}.get(status, {})
+    known = {"denied": DENIED, "failed": FAILED, "cancelled": CANCELLED}.get(status, {})
     text = known.get(code or "") or _ELSE.get(status)
     if text is None or not problems:
         return text

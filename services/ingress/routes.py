@@ -16,9 +16,11 @@ from callgate.http import Problem, json_response, straight
 from callgate.identity.authenticator import Authenticator
 from callgate.settings import IngressSettings
 from contracts.events import Recorded
+from contracts.freezes import FROZEN, Freeze
 from contracts.functions import Catalog
 from contracts.lifecycle import WAITING_FOR_PEOPLE, Call
-from services.ingress.calls import Calls, PerhapsRecorded, TooLate, UnknownCall
+from contracts.model import rfc3339
+from services.ingress.calls import Calls, Frozen, PerhapsRecorded, TooLate, UnknownCall
 from services.ingress.domain import BadRequest, CallRequest, functions_of, is_answered, parse_request
 from services.ingress.headers import Wait, last_event_id, traceparent_of, wait_of
 from services.ingress.intake import caller, in_thread_if_long, json_body
@@ -140,12 +142,24 @@ class _Refusals:
             raise problem from None
 
 
+def _frozen(freeze: Freeze) -> Problem:
+    """RFC 4918's 423. It names nothing that the caller did not send, but who froze it and until when."""
+    what = {"agent": "this agent", "session": "this session", "everything": "everything"}.get(freeze.scope)
+    until = f", until {rfc3339(freeze.expires_at)}" if freeze.expires_at is not None else ""
+    since = f"since {rfc3339(freeze.since)}{until}, by {freeze.by.id}"
+    detail = f"Frozen: {what or f'{freeze.scope} {freeze.target}'}, {since}; nothing was recorded, nothing was run."
+    extra = {"freeze": freeze.freeze_id, "scope": freeze.scope, "since": rfc3339(freeze.since)}
+    return Problem(423, FROZEN, detail, extra=extra)
+
+
 def _problem_of(error: BaseException | None) -> Problem | None:
     match error:
         case BadRequest():
             return Problem(error.status, error.code, error.detail, extra=error.extra)
         case UnknownCall():
             return Problem(404, "unknown_call", "There is no such call of yours.")
+        case Frozen():
+            return _frozen(error.freeze)
         case TooLate():
             detail = "The call has begun or is over; it can no longer be withdrawn."
             return Problem(409, "too_late", detail, extra={"state": error.call.state})

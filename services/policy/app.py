@@ -1,5 +1,6 @@
 """Puts policy together. What it does with which event is the table at the end."""
 
+from callgate.control import FreezeBook
 from callgate.platform import Platform
 from callgate.service import Service
 from contracts.identity import Role
@@ -13,6 +14,8 @@ async def build(platform: Platform) -> Service:
     settings = platform.settings.policy
     source = PolicySource(settings.folder, platform.catalog, platform.records, platform.clock, settings.check_every)
     await source.start()
+    freezes = FreezeBook(platform.client, platform.records, platform.clock)
+    await freezes.refresh()
     nothing = Rules(None, {})
     policy = Policy(
         log=platform.log,
@@ -20,6 +23,7 @@ async def build(platform: Platform) -> Service:
         rules=lambda: source.current or nothing,
         catalog=platform.catalog,
         sessions=Sessions(platform.client),
+        freezes=freezes,
         clock=platform.clock,
     )
     return Service(
@@ -28,5 +32,5 @@ async def build(platform: Platform) -> Service:
             "arguments_masked": policy.on_arguments_masked,
             "approved": policy.on_approved,
         },
-        background=(source.watch,),
+        background=(source.watch, freezes.follow),
     )

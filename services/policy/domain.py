@@ -20,6 +20,7 @@ from callgate.cedar.shapes import Record, input_shape, pointer_token, safe_point
 from callgate.cedar.values import NoDecision, cedar_input
 from callgate.errors import ConfigurationError
 from contracts.events import InputProblem, Requirement
+from contracts.freezes import FROZEN
 from contracts.functions import Catalog, Function
 from contracts.identity import Principal
 from contracts.model import JsonValue
@@ -77,6 +78,8 @@ class CallFacts:
     now: datetime
     refusal: str = "uninspectable"
     """The code of the denial where it is not inspectable."""
+    frozen: bool = False
+    """Whether a freeze stops it at this moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,8 @@ class _Denial(Exception):
 
 def _evaluate(rules: Rules, facts: CallFacts, approved: tuple[bool, ...]) -> tuple[PolicySet, tuple[Evaluation, ...]]:
     """The passes asked for, after everything that must hold before Cedar is asked. Fails closed by `_Denial`."""
+    if facts.frozen:
+        raise _Denial(FROZEN)
     policies = rules.policies
     if policies is None or not len(policies):
         raise _Denial("no_policy")

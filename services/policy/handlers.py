@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from callgate.control import FreezeBook
 from callgate.delivery import Delivery
 from callgate.errors import Rejected
 from callgate.ids import uuid7
@@ -45,6 +46,7 @@ class Policy:
         rules: Callable[[], Rules],
         catalog: Catalog,
         sessions: Sessions,
+        freezes: FreezeBook,
         clock: Callable[[], datetime],
     ) -> None:
         self._log = log
@@ -52,6 +54,7 @@ class Policy:
         self._rules = rules
         self._catalog = catalog
         self._sessions = sessions
+        self._freezes = freezes
         self._clock = clock
 
     async def on_arguments_masked(self, recorded: Recorded, delivery: Delivery) -> None:
@@ -84,6 +87,7 @@ class Policy:
             inspectable=inspectable,
             session=await self._sessions.before(recorded.ref) if wanted else SessionFacts(),
             now=self._clock(),
+            frozen=self._freezes.stopping(masked.principal, recorded.ref.session_id, masked.function) is not None,
             refusal=next((code for code in masked.uninspectable if code in _TOKENS_REFUSED), "uninspectable"),
         )
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from memory_freezes import EVERYTHING, MemoryFreezes
 from memory_log import Calls, Clock, MemoryLog, MemorySealer, delivery
 
 from callgate.errors import BrokerAway, Rejected, Retryable
@@ -95,6 +96,7 @@ class Scene:
         self.log = MemoryLog(self.clock)
         self.sealer = MemorySealer()
         self.runner = Runner(self.log.journal)
+        self.freezes = MemoryFreezes()
         self.environ = {"SHOP": TOKEN}
         self.catalog = CATALOG
         self.executor = self.replica()
@@ -107,6 +109,7 @@ class Scene:
             catalog=self.catalog,
             environ=self.environ,
             instance=instance,
+            freezes=self.freezes.as_book,
             clock_skew=timedelta(seconds=SKEW),
             clock=self.clock,
         )
@@ -633,3 +636,63 @@ async def test_starts_that_another_replica_took_over_are_not_kept_for_ever(
             await scene.deliver(scene.allowed())
     assert len(scene.executor._unsent) == 3
     assert not scene.executor._at_work
+
+
+# Freezes
+
+
+async def test_a_frozen_call_fails_before_it_starts(scene: Scene) -> None:
+    scene.freezes.arriving = [EVERYTHING]
+    allowed = scene.allowed()
+    assert await scene.deliver(allowed) is None
+    assert scene.after_allowed(allowed) == ["execution_failed"]
+    assert scene.last(allowed) == ExecutionFailed(code="frozen")
+    assert scene.runner.sent == []
+
+
+async def test_a_freeze_between_the_look_and_the_start_wins_too(scene: Scene) -> None:
+    scene.freezes.arriving = [None, EVERYTHING]
+    allowed = scene.allowed()
+    await scene.deliver(allowed)
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_failed"]
+    assert scene.last(allowed) == ExecutionFailed(code="frozen")
+    assert scene.runner.sent == []
+
+
+async def test_the_last_look_comes_after_the_start_is_on_disk(scene: Scene) -> None:
+    scene.freezes.journal = scene.log.journal
+    allowed = scene.allowed()
+    scene.log.journal.clear()
+    await scene.deliver(allowed)
+    assert scene.log.journal == ["freezes", "execution_started", "freezes", "send", "execution_completed"]
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+async def test_nothing_is_sent_while_nobody_knows_whether_it_is_frozen(scene: Scene, looks: int) -> None:
+    scene.freezes.arriving = [*[None] * looks, BrokerAway()]
+    allowed = scene.allowed()
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    assert scene.runner.sent == []
+    assert await scene.deliver(allowed, 2) is None
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+    assert len(scene.runner.sent) == 1
+
+
+async def test_a_start_that_is_resumed_is_looked_at_again(scene: Scene) -> None:
+    scene.freezes.arriving = [None, BrokerAway(), EVERYTHING]
+    allowed = scene.allowed()
+    with pytest.raises(BrokerAway):
+        await scene.deliver(allowed)
+    await scene.deliver(allowed, 2)
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_failed"]
+    assert scene.runner.sent == []
+
+
+async def test_a_freeze_before_a_repetition_leaves_the_outcome_unknown(scene: Scene) -> None:
+    scene.runner.outcomes = [Unknown("timeout"), OK]
+    scene.freezes.arriving = [None, None, EVERYTHING]
+    allowed = scene.allowed("shop.look")
+    await scene.deliver(allowed)
+    assert scene.last(allowed) == OutcomeUnknown(code="frozen")
+    assert len(scene.runner.sent) == 1

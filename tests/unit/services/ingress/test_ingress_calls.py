@@ -1,10 +1,12 @@
 """The use cases against a log that loses races, and a broker that goes away at the worst moment."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from ingress_calls import AGENT, GENESIS, NOW, REVIEWER, SECRET, begun, masked, recorded, started, then
+from memory_freezes import EVERYTHING, SINCE, MemoryFreezes
 
 from callgate.errors import BrokerAway, CallgateError, LostRace, Rejected, TooLarge
 from callgate.log import Chain, Draft, Origin
@@ -13,7 +15,7 @@ from contracts.events import Allowed, Cancelled, Denied, ExecutionStarted, Recor
 from contracts.functions import UNKNOWN_FUNCTION, Catalog, FunctionSpec, HttpConnection
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef, Partition
-from services.ingress.calls import Calls, Partitions, PerhapsRecorded, TooLate, UnknownCall
+from services.ingress.calls import Calls, Frozen, Partitions, PerhapsRecorded, TooLate, UnknownCall
 from services.ingress.domain import BadRequest, CallRequest
 from services.ingress.routes import _problem_of
 from services.ingress.waiting import TooManyHeld
@@ -31,6 +33,7 @@ class World:
     def __init__(self, call: Call | None = None) -> None:
         self.call = call
         self.overtaken_by: list[Any] = []
+        self.freezes = MemoryFreezes()
         self.fails: CallgateError | None = None
         self.seals = True
         self.appended: list[Recorded] = []
@@ -39,7 +42,14 @@ class World:
         world: Any = self
         here = Partition(1, 0)
         return Calls(
-            world, world, world, Partitions(lambda _: here, frozenset({here})), CATALOG, PassingTracer(), lambda: NOW
+            world,
+            world,
+            world,
+            Partitions(lambda _: here, frozenset({here})),
+            CATALOG,
+            PassingTracer(),
+            self.freezes.as_book,
+            lambda: NOW,
         )
 
     async def seal(self, plaintext: bytes, place: Any, data_class: str, now: Any) -> Any:
@@ -164,3 +174,25 @@ async def test_nobody_else_withdraws_or_follows_a_call() -> None:
 def test_refusals_are_problem_documents(error: BaseException | None, status: int | None) -> None:
     problem = _problem_of(error)
     assert (problem.status if problem else None) == status
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({}, "Frozen: everything, since 2026-01-31T11:00:00.000000Z, by rosa; nothing was recorded, nothing was run."),
+        ({"scope": "agent", "target": AGENT.id}, "Frozen: this agent, since"),
+        ({"scope": "function", "target": "crm.get"}, "Frozen: function crm.get, since"),
+        ({"scope": "connection", "target": "crm"}, "Frozen: connection crm, since"),
+        ({"expires_at": SINCE + timedelta(hours=2)}, "until 2026-01-31T13:00:00.000000Z, by rosa"),
+    ],
+)
+async def test_a_frozen_call_is_refused_and_nothing_recorded(changed: dict[str, Any], says: str) -> None:
+    world = World()
+    world.freezes.known = [replace(EVERYTHING, **changed)]
+    with pytest.raises(Frozen) as refused:
+        await world.calls().submit(AGENT, REQUEST, 0, here)
+    assert world.appended == []
+    problem = _problem_of(refused.value)
+    assert problem is not None
+    assert (problem.status, problem.code, problem.extra["freeze"]) == (423, "frozen", "f1")
+    assert says in problem.detail

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contracts.events import InputProblem
-from services.ingress.explanations import DENIED, FAILED, explain
+from services.ingress.explanations import CANCELLED, DENIED, FAILED, explain
 
 ROOT = Path(__file__).parents[4]
 
@@ -34,7 +34,7 @@ def test_every_reason_not_to_send_is_explained() -> None:
 
 def test_the_documents_list_every_code() -> None:
     text = (ROOT / "docs/codes.md").read_text()
-    for code, sentence in {**DENIED, **FAILED}.items():
+    for code, sentence in (*DENIED.items(), *FAILED.items(), *CANCELLED.items()):
         assert f"| `{code}` | {sentence} |" in text
 
 

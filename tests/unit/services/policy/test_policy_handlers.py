@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from memory_freezes import EVERYTHING, MemoryFreezes
 from memory_log import NOW, Calls, Clock, MemoryLog, MemorySealer, delivery
 
 from callgate.cedar.policies import InvalidPolicies, PolicySet
@@ -71,6 +72,7 @@ class Scene:
         self.log = MemoryLog(self.clock)
         self.sealer = MemorySealer()
         self.sessions = SessionsSoFar()
+        self.freezes = MemoryFreezes()
         self.use(PERMIT, LARGE)
         self.policy = Policy(
             log=self.log,
@@ -78,6 +80,7 @@ class Scene:
             rules=lambda: self.rules,
             catalog=CATALOG,
             sessions=cast(Sessions, self.sessions),
+            freezes=self.freezes.as_book,
             clock=self.clock,
         )
 
@@ -104,6 +107,24 @@ class Scene:
 @pytest.fixture
 def scene() -> Scene:
     return Scene()
+
+
+async def test_what_is_frozen_is_denied_whatever_policies_say(scene: Scene) -> None:
+    scene.freezes.known = [EVERYTHING]
+    for amount in (40, 250):
+        denied = await scene.judged(scene.calls(amount=amount).masked())
+        assert isinstance(denied, Denied)
+        assert (denied.code, denied.policies) == ("frozen", ())
+    scene.freezes.known = []
+    assert isinstance(await scene.judged(scene.calls().masked()), Allowed)
+
+
+async def test_what_was_approved_is_denied_where_it_was_frozen_since(scene: Scene) -> None:
+    approved = scene.calls(amount=250).approved()
+    scene.freezes.known = [EVERYTHING]
+    denied = await scene.judged_again(approved)
+    assert isinstance(denied, Denied)
+    assert denied.code == "frozen"
 
 
 # The first judgement

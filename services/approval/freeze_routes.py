@@ -1,0 +1,103 @@
+"""Freezing over HTTP: `POST`, `GET` and `DELETE /v1/freezes`."""
+
+import asyncio
+from typing import Any, NoReturn
+
+from fastapi import APIRouter, Request, Response
+
+from callgate.cedar.published import NoPolicies
+from callgate.http import Problem, json_response
+from callgate.identity.authenticator import Authenticator
+from callgate.jsontext import JsonTextError, parse
+from contracts.freezes import Freeze
+from contracts.functions import Catalog
+from contracts.model import JsonValue, rfc3339
+from services.approval.freezing import Freezing, NotAllowed, UnknownFreeze
+from services.approval.people import person_of
+from services.approval.routes import read_body
+from services.approval.scopes import BadScope, freeze_wanted
+
+BODY_LIMIT = 16 * 1024
+_PRIVATE = {"Cache-Control": "no-store"}
+
+
+def freeze_routes(freezing: Freezing, catalog: Catalog, authenticator: Authenticator) -> APIRouter:
+    router = APIRouter(prefix="/v1/freezes", tags=["freezes"])
+
+    @router.post("", summary="Stop an agent, a session, a function, a connection or everything", status_code=201)
+    async def freeze(request: Request) -> Response:
+        person = await person_of(authenticator, request)
+        with Refusals():
+            wanted = freeze_wanted(await read_document(request), catalog)
+            frozen, waiting = await freezing.freeze(person, wanted)
+        headers = {**_PRIVATE, "Location": f"/v1/freezes/{frozen.freeze_id}"}
+        return json_response(_item(frozen, wanted.reason) | {"cancelling": waiting}, 201, headers)
+
+    @router.get("", summary="What is frozen now, as far as you may freeze or lift it")
+    async def listed(request: Request) -> Response:
+        person = await person_of(authenticator, request)
+        with Refusals():
+            freezes = await freezing.listed(person)
+            reasons = await asyncio.gather(*(freezing.reason(freeze) for freeze in freezes))
+        items = [_item(freeze, reason) for freeze, reason in zip(freezes, reasons, strict=True)]
+        return json_response({"freezes": items}, headers=_PRIVATE)
+
+    @router.delete("/{freeze_id}", summary="Lift a freeze; what it cancelled stays cancelled")
+    async def lift(request: Request, freeze_id: str) -> Response:
+        person = await person_of(authenticator, request)
+        with Refusals():
+            freeze = await freezing.lift(person, freeze_id)
+            reason = await freezing.reason(freeze)
+        return json_response(_item(freeze, reason) | {"lifted": True}, headers=_PRIVATE)
+
+    return router
+
+
+async def read_document(request: Request) -> JsonValue:
+    """The JSON body. Problem where it is none."""
+    try:
+        return parse(await read_body(request, BODY_LIMIT), max_depth=6)
+    except JsonTextError as error:
+        problem = Problem(400, "invalid_json", "Send one JSON object in UTF-8.", extra={"problem": error.code})
+    raise problem
+
+
+class Refusals:
+    """Turns what freezing and granting raise into problem documents."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
+        match error:
+            case BadScope():
+                raise Problem(422, error.code, error.detail) from None
+            case NotAllowed():
+                _not_allowed(error.code)
+            case UnknownFreeze():
+                raise Problem(404, "unknown_freeze", "There is no such freeze; GET /v1/freezes lists them.") from None
+            case NoPolicies():
+                raise Problem(503, error.code, error.detail, {"Retry-After": "2"}) from None
+            case _:
+                return
+
+
+def _not_allowed(code: str) -> NoReturn:
+    details = {
+        "delegated": "This is a person's own decision; sign in yourself, not through an agent.",
+        "not_permitted": "No policy permits you to do this.",
+    }
+    raise Problem(403, code, details[code]) from None
+
+
+def _item(freeze: Freeze, reason: str | None) -> dict[str, Any]:
+    return {
+        "id": freeze.freeze_id,
+        "scope": freeze.scope,
+        "target": freeze.target,
+        "issuer": freeze.issuer,
+        "by": freeze.by.id,
+        "since": rfc3339(freeze.since),
+        "expires_at": rfc3339(freeze.expires_at) if freeze.expires_at is not None else None,
+        "reason": reason,
+    }
