@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from callgate import openapi
 from callgate.errors import BrokerAway, CallgateError, Fatal, Retryable
 from callgate.identity.errors import Refusal, Unauthenticated
 from callgate.identity.settings import is_loopback
@@ -78,7 +79,7 @@ def create_app(
     `on_fatal` is told what no service may go on after.
     """
     hosted = tuple(services)
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = _Described(title=title, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     for service in hosted:
         for router in service.routers:
             app.include_router(router)
@@ -109,6 +110,11 @@ def create_app(
 
     app.add_middleware(Guard, on_fatal=on_fatal, straight=_straight_of(hosted), errors=dict(app.exception_handlers))
     return app
+
+
+class _Described(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        return self.openapi_schema or openapi.completed(super().openapi())
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -70,6 +70,27 @@ TERMINAL = frozenset(state for state, following in TRANSITIONS.items() if not fo
 ANSWERING = TERMINAL | {"outcome_unknown"}
 """The agent has its answer here; an unknown outcome waits for a person, not for the agent."""
 
+STATUS_OF = {
+    "requested": "pending",
+    "arguments_masked": "pending",
+    "approval_required": "waiting_for_approval",
+    "vote_cast": "waiting_for_approval",
+    "arguments_amended": "pending",
+    "approved": "pending",
+    "allowed": "pending",
+    "execution_started": "running",
+    "execution_completed": "running",
+    "outcome_settled": "running",
+    "denied": "denied",
+    "rejected": "rejected",
+    "approval_expired": "expired",
+    "execution_failed": "failed",
+    "outcome_unknown": "unknown",
+    "result_masked": "completed",
+    "cancelled": "cancelled",
+}
+"""What the agent is told of a call in each state; a call that was settled as not done has failed."""
+
 WAITING_FOR_PEOPLE = frozenset({"approval_required", "vote_cast"})
 
 

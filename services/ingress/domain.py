@@ -18,7 +18,7 @@ from contracts.events import (
 )
 from contracts.functions import NAME, UNKNOWN_FUNCTION, Catalog
 from contracts.identity import Principal
-from contracts.lifecycle import ANSWERING, TRANSITIONS, Call
+from contracts.lifecycle import ANSWERING, STATUS_OF, TRANSITIONS, Call
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import SESSION_ID, CallRef, Partition, homes
 from services.ingress.explanations import explain
@@ -30,26 +30,6 @@ FIELDS = frozenset({"function", "arguments", "session"})
 
 ANSWER_EVENTS = ANSWERING | {"outcome_settled"}
 """Events after which a caller may have its answer."""
-
-_STATUS = {
-    "requested": "pending",
-    "arguments_masked": "pending",
-    "approval_required": "waiting_for_approval",
-    "vote_cast": "waiting_for_approval",
-    "arguments_amended": "pending",
-    "approved": "pending",
-    "allowed": "pending",
-    "execution_started": "running",
-    "execution_completed": "running",
-    "outcome_settled": "running",
-    "denied": "denied",
-    "rejected": "rejected",
-    "approval_expired": "expired",
-    "execution_failed": "failed",
-    "outcome_unknown": "unknown",
-    "result_masked": "completed",
-    "cancelled": "cancelled",
-}
 
 
 class BadRequest(Exception):
@@ -187,7 +167,7 @@ def outcome_of(call: Call, opened: bytes | None = None, unopened: str | None = N
         "id": str(call.ref),
         "session": call.ref.session_id,
         "function": call.requested.function,
-        "status": "failed" if _settled_as_not_done(call) else _STATUS[call.state],
+        "status": "failed" if _settled_as_not_done(call) else STATUS_OF[call.state],
         "event": head.name,
         "at": rfc3339(head.event.at),
     }

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from contracts.lifecycle import STATUS_OF
+
 CALL_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -30,11 +32,79 @@ CALL_BODY: dict[str, Any] = {
     ],
 }
 
-_PROBLEM = {"application/problem+json": {"schema": {"type": "object"}}}
+_TEXT: dict[str, Any] = {"type": "string"}
+_TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
+_TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Known: for a call, whatever its outcome is. `status` says which."},
-    202: {"description": "Not answered yet; ask again at `Location`."},
-    "4XX": {"description": "A problem document (RFC 9457); `code` says which.", "content": _PROBLEM},
-    503: {"description": "The log is out of reach or full; `Retry-After` says when to try again.", "content": _PROBLEM},
+OUTCOME: dict[str, Any] = {
+    "type": "object",
+    "description": "A call, as far as it is. docs/codes.md says what each `status` and `code` means.",
+    "required": ["id", "session", "function", "status", "event", "at"],
+    "properties": {
+        "id": {**_TEXT, "description": "Ask again at /v1/calls/{id}."},
+        "session": {**_TEXT, "description": "The session's id; a name that was sent leads to the same."},
+        "function": _TEXT,
+        "status": {**_TEXT, "enum": sorted(set(STATUS_OF.values()))},
+        "event": {**_TEXT, "description": "The last event of the call on the log."},
+        "at": _TIME,
+        "code": _TEXT,
+        "detail": _TEXT,
+        "policies": _TEXTS,
+        "problems": {"type": "array", "items": {"type": "object"}, "description": "Where the arguments are wrong."},
+        "reason": {**_TEXT, "description": "Why a reviewer said no."},
+        "approvals": {
+            "type": "object",
+            "properties": {
+                "requirements": {"type": "array", "items": {"type": "object"}},
+                "expires_at": _TIME,
+                "votes": {"type": "array", "items": {"type": "object"}},
+            },
+        },
+        "findings": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"path": _TEXT, "entity": _TEXT}},
+            "description": "Where the result was masked, and what it was.",
+        },
+        "result": {
+            "type": "object",
+            "description": "The function's own answer, masked.",
+            "properties": {"status": {"type": "integer"}, "content_type": {"type": ["string", "null"]}, "body": {}},
+        },
+        "withheld": {**_TEXT, "description": "Why the result is not shown."},
+    },
 }
+FUNCTIONS: dict[str, Any] = {
+    "type": "object",
+    "required": ["functions"],
+    "properties": {
+        "functions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "description", "tags", "idempotent", "input"],
+                "properties": {
+                    "name": _TEXT,
+                    "description": _TEXT,
+                    "tags": _TEXTS,
+                    "idempotent": {"type": "boolean"},
+                    "input": {"type": "object", "description": "JSON Schema (2020-12) of the arguments."},
+                },
+            },
+        }
+    },
+}
+
+
+def _answer(description: str, schema: dict[str, Any], **headers: str) -> dict[str, Any]:
+    shown = {name: {"description": text, "schema": _TEXT} for name, text in headers.items()}
+    content = {"application/json": {"schema": schema}}
+    return {"description": description, "content": content} | ({"headers": shown} if shown else {})
+
+
+KNOWN: dict[int | str, dict[str, Any]] = {
+    200: _answer("Known, whatever the outcome is: `status` says which.", OUTCOME),
+}
+CALL: dict[int | str, dict[str, Any]] = KNOWN | {
+    202: _answer("Not answered yet; the call goes on.", OUTCOME, Location="Where to ask again."),
+}
+LIST: dict[int | str, dict[str, Any]] = {200: _answer("Every function.", FUNCTIONS)}

@@ -24,7 +24,7 @@ from services.ingress.calls import Calls, Frozen, PerhapsRecorded, TooLate, Unkn
 from services.ingress.domain import BadRequest, CallRequest, functions_of, is_answered, parse_request
 from services.ingress.headers import Wait, last_event_id, traceparent_of, wait_of
 from services.ingress.intake import caller, in_thread_if_long, json_body
-from services.ingress.openapi import CALL_BODY, RESPONSES
+from services.ingress.openapi import CALL, CALL_BODY, KNOWN, LIST
 from services.ingress.views import summary_of
 from services.ingress.waiting import TooManyHeld
 
@@ -39,10 +39,10 @@ def routes(
     admission: Callable[[], str | None],
 ) -> APIRouter:
     """`admission` gives None while calls are admitted, else the code of why not."""
-    router = APIRouter(prefix="/v1", tags=["calls"], responses=RESPONSES)
+    router = APIRouter(prefix="/v1", tags=["calls"])
     functions = orjson.dumps({"functions": functions_of(catalog)})
 
-    @router.post("/calls", openapi_extra=CALL_BODY, status_code=200)
+    @router.post("/calls", openapi_extra=CALL_BODY, status_code=200, responses=CALL)
     @straight
     async def submit(request: Request) -> Response:
         """Ask for a function to be run. Waits for the outcome as `Prefer: wait=N` says (RFC 7240)."""
@@ -57,7 +57,7 @@ def routes(
             call = await calls.submit(principal, asked, wait.seconds, request.is_disconnected, trace)
         return await _answer(calls, call, wait)
 
-    @router.get("/calls/{call_id}")
+    @router.get("/calls/{call_id}", responses=CALL)
     async def look(request: Request, call_id: str) -> Response:
         """The outcome of a call, or where it stands. `Prefer: wait=N` waits for the outcome."""
         principal = await caller(request, authenticator)
@@ -76,7 +76,7 @@ def routes(
         headers = {**_PRIVATE, "X-Accel-Buffering": "no"}
         return StreamingResponse(_sse(following), headers=headers, media_type="text/event-stream")
 
-    @router.delete("/calls/{call_id}")
+    @router.delete("/calls/{call_id}", responses=KNOWN)
     async def cancel(request: Request, call_id: str) -> Response:
         """Withdraw a call that has not begun."""
         principal = await caller(request, authenticator)
@@ -84,7 +84,7 @@ def routes(
             call = await calls.cancel(principal, call_id)
         return json_response(await calls.outcome(call), headers=_PRIVATE)
 
-    @router.get("/functions")
+    @router.get("/functions", responses=LIST)
     async def list_functions(request: Request) -> Response:
         """The functions that may be asked for; whether one may run is the policy's to say."""
         await caller(request, authenticator)
