@@ -26,6 +26,7 @@ WebhookEvent = Literal[
     "approval.amended",
     "approval.reminder",
     "approval.escalated",
+    "approval.glass_broken",
     "call.cancelled",
     "call.denied",
     "call.failed",

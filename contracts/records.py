@@ -259,7 +259,7 @@ class NoticeDue(RecordData):
     event_id: str
     """Of the event that it tells of; of the question, where the kind is no event's name."""
     kind: Code
-    """The event's name, or `reminder`, or `escalated`."""
+    """The event's name, or `reminder`, `escalated`, `glass_broken`."""
 
 
 class NoticeOutcome(RecordData):

@@ -126,3 +126,18 @@ def brief(arguments: JsonValue) -> str:
         return ""
     line = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
     return line if len(line) <= BRIEF else line[: BRIEF - 1] + "…"
+
+
+def plain(text: object, limit: int) -> tuple[str, int]:
+    """Text for where there is no markup: hidden characters named as `[U+202E]`, line ends too; cut at `limit`
+    characters of what it becomes. Gives how many characters of `text` are left out."""
+    parts: list[str] = []
+    left = limit
+    source = str(text)
+    for position, character in enumerate(source):
+        part = f"[U+{ord(character):04X}]" if _is_hidden(character) else character
+        left -= len(part)
+        if left < 0:
+            return "".join(parts), len(source) - position
+        parts.append(part)
+    return "".join(parts), 0
