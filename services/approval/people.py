@@ -2,8 +2,8 @@
 
 from fastapi import Request
 
-from callgate.identity import Refusal, Unauthenticated
 from callgate.identity.authenticator import Authenticator
+from callgate.identity.errors import Refusal, Unauthenticated
 from contracts.identity import Principal
 
 
