@@ -81,7 +81,7 @@ def _ipv6_runs(leaf: Leaf) -> Iterator[tuple[int, int]]:
     for mark in _V6_MARK.finditer(text):
         if mark.start() < reach:
             continue
-        leaf.spend(40)
+        leaf.spend(400)
         left = text[max(reach, mark.start() - _V6_LENGTH) : mark.start()]
         right = text[mark.start() : mark.start() + _V6_LENGTH + 1]
         start = mark.start() - (len(left) - len(left.rstrip(_V6_CHARACTERS)))

@@ -85,28 +85,39 @@ _TOLD = re2.compile(
     rf"(?i){_NAMES_OF_PASSWORDS}(?:\s(?:for|of)\s\w{{1,24}})?\s(?:is now|is|was|ist|lautet|es|est|to|é)\s?:?\s{{1,3}}"
 )
 _OWN = re.compile(r"(?i)\b(?:my|our|mein|meine|mi|mon|minha)\s(?:\w{1,16}\s){0,2}$")
-_QUOTED = re.compile(r"\\?([\"'`])(?P<value>[^\r\n\0]{1,256}?)\\?\1")
-_BARE = re.compile(r"[^\s\"'`<>\[\]\0]{1,256}")
+_QUOTED = re.compile(r"\\?([\"'`])(?P<value>[^\r\n\0]{1,1024}?)\\?\1")
+_BARE = re.compile(r"[^\s\"'`<>\[\]\0]{1,1024}")
+_MORE = re.compile(r"[^\s\"'`<>\[\]\0]*")
+"""The rest of a value that is longer than what is looked at."""
 _NEXT_PARAMETER = re.compile(r"[,&;|](?=[\w.-]{1,64}\s?[=:]|$)")
 _CODE = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)*\(.*|[A-Za-z_]+(?:\.[A-Za-z_]+)+[;,)]?|\{\w*:?")
 _TELLING = re.compile(r"[0-9]|[a-z][A-Z]|[^\W_][!@#$%^&*_+=~?]+[^\W_]|[@#$%^&*+=~]")
 
 
+_MATCH: Final = 400
+"""Steps that a place with a word for a secret takes."""
+
+
 def find_passwords(leaf: Leaf) -> Iterator[Hit]:
     """What follows `password=`, `pwd:`, `--password` or `the password is`. A bare word after `is` tells only whose or
     what password it is (`is required`), unless somebody says so of their own."""
+    reach = 0
     for match in _ASSIGNED.finditer(leaf.text):
-        leaf.spend(64)
-        yield from _said(leaf, match.end(), 0.95, prose=match[0].endswith(" ") and ":" in match[0])
+        leaf.spend(_MATCH)
+        if match.start() < reach:  # `password=password=…` is one value
+            continue
+        for hit in _said(leaf, match.end(), 0.95, prose=match[0].endswith(" ") and ":" in match[0]):
+            reach = hit.end
+            yield hit
     for match in _MARKED_UP.finditer(leaf.text):
-        leaf.spend(64)
+        leaf.spend(_MATCH)
         if is_value(match[1]):
             yield Hit(match.start(1), match.end(1), PASSWORD, 0.95, "an element or field for passwords, and a value")
     for match in _FLAG.finditer(leaf.text):
-        leaf.spend(64)
+        leaf.spend(_MATCH)
         yield from _said(leaf, match.end(), 0.93, prose=True)
     for match in _TOLD.finditer(leaf.text):
-        leaf.spend(64)
+        leaf.spend(_MATCH)
         own = _OWN.search(leaf.text[max(0, match.start() - 48) : match.start()])
         yield from _said(leaf, match.end(), 0.92, prose=True, own=own is not None)
 
@@ -132,7 +143,9 @@ def _said(leaf: Leaf, start: int, score: float, *, prose: bool, own: bool = Fals
         rest[:1].isalnum() or (len(value) < 5 and not own) or (not own and " is" in leaf.text[start - 8 : start])
     ):
         return
-    yield Hit(start, start + len(value), PASSWORD, score, "a word for passwords, and a value")
+    end = start + len(value)
+    more = _MORE.match(leaf.text, end) if end == bare.end() else None
+    yield Hit(start, more.end() if more else end, PASSWORD, score, "a word for passwords, and a value")
 
 
 _NAMES_OF_KEYS: Final = r"api[_ -]?keys?|app[_ -]?keys?|access[_ -]?keys?|subscription[_ -]?key"
@@ -153,7 +166,7 @@ _NO_SECRETS = re.compile(
 def find_secrets(leaf: Leaf) -> Iterator[Hit]:
     """What follows `api_key=`, `secret:`, `token` and the like, where it looks random (`random_looking`)."""
     for match in _SPOKEN_FOR.finditer(leaf.text):
-        leaf.spend(64)
+        leaf.spend(_MATCH)
         value = match[2].rstrip(".")
         before = leaf.text[max(0, match.start() - 16) : match.start()]
         if _NO_SECRETS.search(before) or not is_value(value) or not random_looking(value):

@@ -246,7 +246,9 @@ def _at(document: object, keys: tuple[str | int, ...]) -> object:
 
 # Without what JSON escapes: a quotation around an encoding is just that, and leaves `\"` in what it holds.
 PLAIN = st.text(
-    st.characters(max_codepoint=0x24F, categories=["L", "N", "P", "S"], exclude_characters='"\\'), min_size=12, max_size=30
+    st.characters(max_codepoint=0x24F, categories=["L", "N", "P", "S"], exclude_characters='"\\'),
+    min_size=12,
+    max_size=30,
 )
 
 

@@ -242,3 +242,10 @@ def test_stand_ins(text: str) -> None:
 @pytest.mark.parametrize("text", ["changeme", "hunter2", "P@$$w0rd", "x1", "letmein"])
 def test_no_stand_ins(text: str) -> None:
     assert not stand_in(text)
+
+
+def test_a_long_value_is_found_to_its_end() -> None:
+    value = "aB3-" * 2000
+    assert ("PASSWORD", value) in found(f"password={value} next", SECRETS, "note", lone=False)
+    chain = "pwd=" * 2000
+    assert found(chain, SECRETS, "note", lone=False) == {("PASSWORD", chain.removeprefix("pwd="))}
