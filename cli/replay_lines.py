@@ -51,7 +51,9 @@ def _decision(step: Step) -> str:
     if isinstance(data, e.Denied):
         told += f" ({data.code})"
     if isinstance(data, e.ApprovalRequired):
-        needed = "; ".join(f"{one.quorum} of {', '.join(one.approvers)}" for one in data.requirements)
+        needed = "; ".join(
+            f"{one.quorum} of {'each of ' if one.each else ''}{', '.join(one.approvers)}" for one in data.requirements
+        )
         told += f": {needed}, until {data.expires_at:%Y-%m-%d %H:%M:%S}"
     return told
 
@@ -60,7 +62,8 @@ def _vote(step: Step) -> str:
     data = step.recorded.data
     assert isinstance(data, e.VoteCast)
     reason = _payload(step, "reason")
-    return f"{data.reviewer.id} votes to {data.decision}" + (f": {reason}" if reason else "")
+    how = f"{', breaking the glass' if data.break_glass else ''}{', which changes their vote' if data.replaces else ''}"
+    return f"{data.reviewer.id} votes to {data.decision}{how}" + (f": {reason}" if reason else "")
 
 
 def _amended(step: Step) -> str:

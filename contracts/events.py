@@ -97,6 +97,11 @@ class Requirement(Contract):
     break_glass: tuple[str, ...] = ()
     """Groups, any member of which may approve alone, with a reason."""
 
+    @property
+    def people(self) -> int:
+        """How many must approve in all."""
+        return self.quorum * len(self.approvers) if self.each else self.quorum
+
 
 class InputProblem(Contract):
     """Where the arguments break the function's schema, and by which keyword. The caller's own keys are `*`."""

@@ -136,7 +136,7 @@ def _missing(requirement: Requirement, meeting: Sequence[CountedVote], authors: 
     if any(breaks_glass(requirement, one.vote) for one in meeting):
         lacking = 0
     elif requirement.each:
-        lacking = requirement.quorum * len(requirement.approvers) - _seated(requirement, meeting)
+        lacking = requirement.people - _seated(requirement, meeting)
     else:
         lacking = max(0, requirement.quorum - len(meeting))
     return lacking if beside_authors else max(1, lacking)

@@ -21,6 +21,7 @@ from services.approval.freeze_routes import freeze_routes
 from services.approval.freezing import Freezing
 from services.approval.handlers import Approval
 from services.approval.looks import Looks
+from services.approval.notices import NoChannels
 from services.approval.pages import page_routes
 from services.approval.routes import api_routes
 from services.approval.sessions import Sessions
@@ -41,6 +42,7 @@ async def build(platform: Platform) -> Service:
         policies=policies,
         catalog=platform.catalog,
         timers=Timers(platform.client),
+        notices=NoChannels(),
         waiting=waiting,
         partitions=platform.partitions,
         clock=platform.clock,

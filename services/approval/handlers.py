@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
@@ -20,13 +20,15 @@ from callgate.errors import BrokerAway, LostRace
 from callgate.ids import uuid7
 from callgate.log import Draft, Log, Message
 from callgate.sealing import Place, Sealer
-from contracts.events import ApprovalRequired, EventData, Recorded
+from contracts.events import EventData, Recorded
 from contracts.functions import Catalog
 from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef, Partition
 from services.approval.domain import (
+    Ballot,
     Decision,
+    Intent,
     Question,
     Refusal,
     VoteRefused,
@@ -37,7 +39,8 @@ from services.approval.domain import (
     question_of,
     vote_of,
 )
-from services.approval.timers import Timers, call_due
+from services.approval.notices import Notices
+from services.approval.timers import ESCALATION, EXPIRY, REMINDER, Timers, call_due
 from services.approval.waiting import Waiting
 
 logger = logging.getLogger("services.approval")
@@ -65,6 +68,7 @@ class Approval:
         policies: PublishedPolicies,
         catalog: Catalog,
         timers: Timers,
+        notices: Notices,
         waiting: Waiting,
         partitions: tuple[Partition, ...],
         clock: Callable[[], datetime],
@@ -75,6 +79,7 @@ class Approval:
         self._policies = policies
         self._catalog = catalog
         self._timers = timers
+        self._notices = notices
         self._waiting = waiting
         self._partitions = frozenset(partitions)
         self._clock = clock
@@ -85,44 +90,67 @@ class Approval:
     # Deliveries.
 
     async def on_approval_required(self, recorded: Recorded, _: Delivery) -> None:
-        """Sets the timer; what waits is listed by following the log, in every replica."""
-        assert isinstance(recorded.data, ApprovalRequired)  # noqa: S101
-        await self._timers.set(recorded.ref, recorded.data.expires_at)
+        """Sets the timers and tells people; what waits is listed by following the log, in every replica."""
+        question = question_of((await self._log.read_upto(recorded)).call)
+        if question is None or question.digest != recorded.digest:
+            return  # no part of the chain, or asked anew since
+        for kind, at in _timers_of(question, question.asked_at):
+            await self._timers.set(recorded.ref, kind, at)
+        await self._notices.waiting(recorded.ref, question)
 
     async def on_vote_cast(self, recorded: Recorded, delivery: Delivery) -> None:
-        """Concludes where whoever cast the vote did not come to it."""
-        await self._conclude(recorded.ref, delivery.traceparent)
+        """Concludes where whoever cast the vote did not come to it; the last vote's delivery says what came of it."""
+        call = await self._conclude(recorded.ref, delivery.traceparent)
+        question = question_of(call)
+        last = call.votes[-1].event.event_id if call.votes else None
+        if question is not None and not question.waiting and last == recorded.event.event_id:
+            await self._notices.decided(recorded.ref, question)
 
     async def on_timer_due(self, message: Message, delivery: Delivery) -> None:
-        """Expires a call whose time, by the log, has come; else the timer is set right."""
-        ref = call_due(message.subject)
-        if ref is None or ref.partition not in self._partitions:
+        """Does what, by the log, is due now: expires, reminds, escalates; a timer that came early is set right."""
+        due = call_due(message.subject)
+        if due is None or due[1].partition not in self._partitions:
             logger.warning("a timer names no call", extra={"sequence": message.sequence})
             return
+        kind, ref = due
         question = question_of(await self._conclude(ref))
-        if question is None or not question.waiting:
+        if question is None:
             return
-        early = question.expires_at - self._clock()
-        if early <= _SOON:
-            delivery.again_in(early.total_seconds())
+        if not question.waiting:
+            if kind == EXPIRY:
+                await self._notices.decided(ref, question)
+            return
+        now = self._clock()
+        if kind == REMINDER and question.remind_at is not None and question.remind_at <= now:
+            await self._notices.reminder(ref, question)
+        elif kind == ESCALATION:
+            for escalation in question.escalations:
+                if escalation.at <= now:
+                    await self._notices.escalated(ref, question, escalation.approvers)
+        at = dict(_timers_of(question, now)).get(kind)
+        if at is None or (kind != EXPIRY and at <= now):
+            return
+        if at - now <= _SOON:
+            delivery.again_in(max(0.0, (at - now).total_seconds()))
         else:
-            await self._timers.set(ref, question.expires_at)
+            await self._timers.set(ref, kind, at)
 
     async def keep_time(self) -> None:
         """Expires what is due, for ever, from memory: a wiped TIMERS delays an expiry, and loses none."""
         await self._waiting.until_ready()
-        timed: set[CallRef] = set()
+        timed: set[str] = set()
         while True:
             try:
                 for question in list(self._waiting):
                     if question.expires_at <= self._clock():
                         await self._conclude(question.ref)
-                    elif question.ref not in timed:
-                        await self._timers.ensure(question.ref, question.expires_at)
-                        timed.add(question.ref)
+                    elif question.digest not in timed:
+                        for kind, at in _timers_of(question, question.asked_at):
+                            await self._timers.ensure(question.ref, kind, at)
+                        timed.add(question.digest)
             except BrokerAway:
                 logger.warning("expiry waits for the broker")
-            timed.intersection_update(question.ref for question in self._waiting)
+            timed.intersection_update(question.digest for question in self._waiting)
             await asyncio.sleep(self._sweep_every)
 
     # People.
@@ -132,6 +160,10 @@ class Approval:
         """Whether what waits is known; until then the list is not."""
         return self._waiting.is_ready
 
+    def now(self) -> datetime:
+        """The time by which people are asked, and votes are cast."""
+        return self._clock()
+
     async def look(self, ref: CallRef, reviewer: Principal) -> tuple[Question, Evaluation]:
         """The question about a call from the leader, and what Cedar says of the reviewer. NotFound, NoPolicies."""
         question = await self._asked(ref)
@@ -139,43 +171,59 @@ class Approval:
 
     def for_reviewer(self, reviewer: Principal) -> "list[Question]":
         """What waits and this person may decide, or has, by expiry. NoPolicies."""
+        now = self._clock()
         return [
             question
             for question in self._waiting
             # Cedar is asked last: it takes the most time, and can only say no to what is left.
-            if is_asked(question, reviewer)
-            and authority(question, reviewer, True) is None
+            if is_asked(question, reviewer, now)
+            and authority(question, reviewer, True, now) is None
             and self._right(question, reviewer).decision
         ]
 
     async def vote(
-        self, ref: CallRef, reviewer: Principal, decision: Decision, reason: str | None, digest: str
+        self,
+        ref: CallRef,
+        reviewer: Principal,
+        decision: Decision,
+        reason: str | None,
+        digest: str,
+        *,
+        break_glass: bool = False,
     ) -> Question:
-        """Casts a vote and concludes where it decides; the question after it.
+        """Casts a vote, or changes one, and concludes where it decides; the question after it.
 
         NotFound, NoPolicies, VoteRefused; BrokerAway, after which the vote may or may not stand.
         """
+        intent = Intent(decision, digest, reason, break_glass)
         async with self._turn(ref):
-            for _ in range(_TRIES):
+            standing: Ballot | None = None
+            for attempt in range(_TRIES):
                 call = (await self._log.read(ref)).call if ref.partition in self._partitions else None
                 question = question_of(call) if call is not None else None
                 if call is None or question is None:
                     raise NotFound
                 right = self._right(question, reviewer)
-                check_vote(question, reviewer, right.decision, digest, self._clock())
+                check_vote(question, reviewer, right.decision, intent, self._clock())
+                own = question.ballot_of(reviewer.id)
+                if attempt and own != standing:  # cast elsewhere since: which of the two is meant, they must say
+                    raise VoteRefused(Refusal.VOTED_MEANWHILE, question.state)
+                standing = own
                 event_id, at = uuid7(), self._clock()
                 sealed = None
                 if reason:
                     sealed = await self._sealer.seal(reason.encode(), Place(ref, event_id, "reason"), "view", at)
-                vote = vote_of(question, reviewer, decision, sealed, right.reasons)
+                vote = vote_of(question, reviewer, intent, sealed, right.reasons)
                 try:
                     call = await self._append(call, Draft(event_id, at, vote))
                 except LostRace:
                     await asyncio.sleep(random.uniform(0, _PAUSE))  # noqa: S311
                     continue
-                if _must(question_of(call)).ballot_of(reviewer.id) is None:
+                cast = _must(question_of(call)).ballot_of(reviewer.id)
+                if cast is None or cast.event_id != event_id:
                     raise VoteRefused(Refusal.EXPIRED, call.state)  # by the broker's clock, which the fold trusts
-                logger.info("vote cast", extra={"call": str(ref), "decision": decision})
+                told = {"call": str(ref), "decision": decision, "break_glass": break_glass}
+                logger.log(logging.WARNING if break_glass else logging.INFO, "vote cast", extra=told)
                 with contextlib.suppress(BrokerAway):  # the vote stands, and its delivery concludes
                     call = await self._concluded(call)
                 return _must(question_of(call))
@@ -237,3 +285,13 @@ def _must(question: Question | None) -> Question:
     if question is None:
         raise NotFound
     return question
+
+
+def _timers_of(question: Question, after: datetime) -> Iterator[tuple[str, datetime]]:
+    """The timers that a waiting call has: of each kind the next after that time."""
+    yield EXPIRY, question.expires_at
+    if question.remind_at is not None:
+        yield REMINDER, question.remind_at
+    escalation = next((one.at for one in question.escalations if one.at > after), None)
+    if escalation is not None:
+        yield ESCALATION, escalation

@@ -21,7 +21,7 @@ from callgate.identity.errors import Refusal, Unauthenticated
 from contracts.identity import Principal
 from contracts.model import rfc3339
 from services.approval import rendering
-from services.approval.domain import DECISIONS, Question
+from services.approval.domain import DECISIONS, Question, may_break_glass, must_say_why
 from services.approval.handlers import Approval
 from services.approval.looks import Looks
 from services.approval.routes import REASON_LIMIT, cast, checked_reason, listed, looked_at, votes_of
@@ -141,6 +141,9 @@ def page_routes(
             more=more,
             votes=votes,
             own=question.ballot_of(person.id),
+            may_break_glass=may_break_glass(question, person),
+            only_by_breaking_glass=question.asked_groups(clock()).isdisjoint(person.groups),
+            reason_required=must_say_why(question, person, clock()),
             policies=pages.reasons(question.policies),
             left=rendering.until(question.expires_at, clock()),
             open=question.waiting and clock() < question.expires_at,
@@ -216,7 +219,8 @@ def page_routes(
         try:
             # Browsers send a line's end as CR LF, and count it as one character.
             reason = checked_reason(form.get("reason", "").replace("\r\n", "\n"))
-            await cast(approval, call_id, person, decision, reason, digest)
+            alone = decision == "approve" and form.get("break_glass") == "yes"
+            await cast(approval, call_id, person, decision, reason, digest, break_glass=alone)
         except Problem as problem:
             question = await looked_at(approval, call_id, person)
             typed = form.get("reason", "")

@@ -1,6 +1,7 @@
 """The reviewers' API: what waits, one call, and voting."""
 
 import asyncio
+from datetime import datetime
 from typing import Any, NoReturn
 
 from fastapi import APIRouter, Query, Request, Response
@@ -10,11 +11,12 @@ from callgate.http import Problem
 from callgate.identity.authenticator import Authenticator
 from callgate.identity.errors import Refusal, Unauthenticated
 from callgate.jsontext import JsonTextError, dump, parse
+from contracts.events import Escalation
 from contracts.identity import Principal
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import CallRef
 from services.approval import domain
-from services.approval.domain import DECISIONS, Decision, Question, VoteRefused
+from services.approval.domain import DECISIONS, Decision, Intent, Question, VoteRefused
 from services.approval.handlers import Approval, NotFound
 from services.approval.looks import Looks
 from services.approval.views import View, Views
@@ -32,7 +34,14 @@ _REFUSALS: dict[domain.Refusal, tuple[int, str]] = {
     domain.Refusal.NOT_WAITING: (409, "The call does not wait for a decision any more."),
     domain.Refusal.CALL_CHANGED: (409, "The call has changed since you looked; look at it again."),
     domain.Refusal.EXPIRED: (409, "The time for a decision is over."),
-    domain.Refusal.VOTED_ALREADY: (409, "You have voted on this call already."),
+    domain.Refusal.VOTED_ALREADY: (409, "You have voted so on this call already."),
+    domain.Refusal.VOTED_MEANWHILE: (409, "You have voted on this call elsewhere at this moment; look at it again."),
+    domain.Refusal.REASON_REQUIRED: (422, "An approval of this call needs a reason; say why."),
+    domain.Refusal.ONLY_BY_BREAKING_GLASS: (
+        403,
+        "You may approve this call only by breaking the glass, with a reason.",
+    ),
+    domain.Refusal.NO_GLASS_TO_BREAK: (403, "No policy lets you approve this call alone."),
 }
 
 
@@ -50,7 +59,7 @@ def api_routes(approval: Approval, views: Views, looks: Looks, authenticator: Au
         page = questions[:limit]
         opening = asyncio.gather(*(views.of(question) for question in page))
         opened, _ = await asyncio.gather(opening, looks.at_list(person, "arguments", len(page)))
-        items = [_item(question, view, person) for question, view in zip(page, opened, strict=True)]
+        items = [_item(question, view, person, approval.now()) for question, view in zip(page, opened, strict=True)]
         return _json({"approvals": items, "next": _position(page[-1]) if len(questions) > limit else None})
 
     @router.get("/{call_id}", summary="One call, with the votes so far")
@@ -59,13 +68,15 @@ def api_routes(approval: Approval, views: Views, looks: Looks, authenticator: Au
         question = await looked_at(approval, call_id, person)
         recorded = looks.at_call(person, question.ref)
         _, view, votes = await asyncio.gather(recorded, views.of(question), votes_of(views, question))
-        return _json(_item(question, view, person) | {"votes": votes})
+        return _json(_item(question, view, person, approval.now()) | {"votes": votes})
 
     @router.post("/{call_id}/votes", summary="Approve or reject", status_code=201)
     async def vote(request: Request, call_id: str) -> Response:
         person = await _person(authenticator, request)
-        decision, reason, digest = _ballot(await read_body(request, BODY_LIMIT))
-        question = await cast(approval, call_id, person, decision, reason, digest)
+        intent = _ballot(await read_body(request, BODY_LIMIT))
+        question = await cast(
+            approval, call_id, person, intent.decision, intent.reason, intent.digest, break_glass=intent.break_glass
+        )
         return _json(_outcome(question), 201)
 
     return router
@@ -92,18 +103,25 @@ async def looked_at(approval: Approval, call_id: str, person: Principal) -> Ques
         _not_found()
     except NoPolicies as none:
         raise Problem(503, none.code, none.detail, {"Retry-After": "2"}) from None
-    refusal = domain.authority(question, person, right.decision)
+    refusal = domain.authority(question, person, right.decision, approval.now())
     if refusal is not None:
         raise refused(VoteRefused(refusal, question.state))
     return question
 
 
 async def cast(
-    approval: Approval, call_id: str, person: Principal, decision: Decision, reason: str | None, digest: str
+    approval: Approval,
+    call_id: str,
+    person: Principal,
+    decision: Decision,
+    reason: str | None,
+    digest: str,
+    *,
+    break_glass: bool = False,
 ) -> Question:
     """A vote, and the question after it. Problem."""
     try:
-        return await approval.vote(_ref(call_id), person, decision, reason, digest)
+        return await approval.vote(_ref(call_id), person, decision, reason, digest, break_glass=break_glass)
     except NotFound:
         _not_found()
     except NoPolicies as none:
@@ -116,7 +134,13 @@ async def votes_of(views: Views, question: Question) -> list[dict[str, Any]]:
     """The votes on the open question, reasons opened."""
     reasons = await asyncio.gather(*(views.reason(question.ref, ballot) for ballot in question.ballots))
     return [
-        {"reviewer": ballot.reviewer, "decision": ballot.decision, "at": rfc3339(ballot.at), "reason": reason}
+        {
+            "reviewer": ballot.reviewer,
+            "decision": ballot.decision,
+            "at": rfc3339(ballot.at),
+            "reason": reason,
+            "break_glass": ballot.break_glass,
+        }
         for ballot, reason in zip(question.ballots, reasons, strict=True)
     ]
 
@@ -166,22 +190,28 @@ def _position(question: Question) -> str:
     return f"{rfc3339(question.expires_at)}_{question.ref}"
 
 
-def _ballot(body: bytes) -> tuple[Decision, str | None, str]:
+def _ballot(body: bytes) -> Intent:
     try:
         ballot = parse(body, max_depth=1)
     except JsonTextError as error:
         raise Problem(400, "invalid_json", "Send one JSON object in UTF-8.", extra={"problem": error.code}) from None
-    expected = 'Send {"decision": "approve" or "reject", "reason": text or null, "digest": the digest you saw}.'
-    if not isinstance(ballot, dict) or not ballot.keys() <= {"decision", "reason", "digest"}:
+    expected = (
+        'Send {"decision": "approve" or "reject", "reason": text or null, "digest": the digest you saw}, '
+        'and "break_glass": true to approve alone.'
+    )
+    if not isinstance(ballot, dict) or not ballot.keys() <= {"decision", "reason", "digest", "break_glass"}:
         raise Problem(422, "invalid_request", expected)
     word, reason, digest = ballot.get("decision"), ballot.get("reason"), ballot.get("digest")
+    alone = ballot.get("break_glass", False)
     decision = DECISIONS.get(word) if isinstance(word, str) else None
     if decision is None or not all(text is None or isinstance(text, str) for text in (reason, digest)):
+        raise Problem(422, "invalid_request", expected)
+    if not isinstance(alone, bool):
         raise Problem(422, "invalid_request", expected)
     if not digest:
         where = "GET /v1/approvals, or /v1/approvals/{id}, gives it with the arguments"
         raise Problem(422, "digest_required", f"A vote names by its `digest` the call just as you saw it; {where}.")
-    return decision, checked_reason(reason), digest
+    return Intent(decision, digest, checked_reason(reason), alone)
 
 
 def checked_reason(reason: str | None) -> str | None:
@@ -192,7 +222,7 @@ def checked_reason(reason: str | None) -> str | None:
     return text or None
 
 
-def _item(question: Question, view: View, person: Principal) -> dict[str, Any]:
+def _item(question: Question, view: View, person: Principal, now: datetime) -> dict[str, Any]:
     own = question.ballot_of(person.id)
     item = {
         "id": str(question.ref),
@@ -207,6 +237,9 @@ def _item(question: Question, view: View, person: Principal) -> dict[str, Any]:
         "asked_at": rfc3339(question.asked_at),
         "expires_at": rfc3339(question.expires_at),
         "digest": question.digest,
+        "amended_by": list(question.amenders),
+        "reason_required": domain.must_say_why(question, person, now),
+        "may_break_glass": domain.may_break_glass(question, person),
         "your_vote": own.decision if own else None,
     }
     return item | {"withheld": view.withheld} if view.withheld else item
@@ -227,8 +260,17 @@ def _progress(question: Question) -> list[dict[str, Any]]:
             "policies": list(progress.requirement.policies),
             "approvers": list(progress.requirement.approvers),
             "quorum": progress.requirement.quorum,
+            "each": progress.requirement.each,
             "missing": progress.missing,
+            "rejections": progress.requirement.rejections,
+            "reason_required": progress.requirement.reason_required,
+            "escalation": _escalation(progress.requirement.escalation),
+            "break_glass": list(progress.requirement.break_glass),
             "expires_at": rfc3339(progress.requirement.expires_at),
         }
         for progress in question.progress
     ]
+
+
+def _escalation(escalation: Escalation | None) -> dict[str, Any] | None:
+    return {"approvers": list(escalation.approvers), "at": rfc3339(escalation.at)} if escalation else None

@@ -21,6 +21,7 @@ from contracts.identity import Principal
 from contracts.lifecycle import ANSWERING, STATUS_OF, TRANSITIONS, Call
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import SESSION_ID, CallRef, Partition, homes
+from contracts.tally import standing_votes
 from services.ingress.explanations import explain
 from services.ingress.views import findings_of, requirements_of, shown
 
@@ -212,9 +213,8 @@ def _approvals(call: Call) -> dict[str, Any] | None:
         "expires_at": rfc3339(asked.expires_at),
         # Who voted is the reviewers' business; that somebody did is the caller's.
         "votes": [
-            {"decision": vote.data.decision, "at": rfc3339(vote.event.at)}
-            for vote in call.votes
-            if isinstance(vote.data, VoteCast)
+            {"decision": one.vote.decision, "at": rfc3339(one.at)}
+            for one in standing_votes(call.votes, call.requested.principal)
         ],
     }
 

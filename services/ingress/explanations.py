@@ -70,7 +70,10 @@ _ELSE: Mapping[str, str] = MappingProxyType(
         "failed": "It certainly had no effect.",
         "unknown": "It may have happened. It is never run again by itself; a person looks into it.",
         "cancelled": "It was withdrawn before it began.",
-        "expired": "Nobody decided in time; it was not run.",
+        "expired": (
+            "The people who must approve did not decide in time. It was not run, and never will be under this id. "
+            "To ask them again, make the same call anew; `approvals` says which groups must approve."
+        ),
         "rejected": "A reviewer said no; it was not run.",
     }
 )

@@ -73,6 +73,7 @@ def requirements_of(requirements: Sequence[Requirement], missing: Sequence[int])
             "policies": requirement.policies,
             "groups": requirement.approvers,
             "quorum": requirement.quorum,
+            "each": requirement.each,
             "missing": lacking,
             "expires_at": rfc3339(requirement.expires_at),
         }
@@ -103,7 +104,7 @@ def _details(recorded: Recorded) -> dict[str, Any]:
         case Denied():
             return {"policies": data.policies, "code": data.code}
         case ApprovalRequired():
-            lacking = [requirement.quorum for requirement in data.requirements]
+            lacking = [requirement.people for requirement in data.requirements]
             return {"policies": data.policies, "requirements": requirements_of(data.requirements, lacking)}
         case VoteCast():
             return {"decision": data.decision}

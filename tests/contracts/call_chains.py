@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from contract_samples import AGENT, DIGEST, INLINE, REF
 
@@ -58,8 +59,8 @@ def asked(*requirements: Requirement) -> ApprovalRequired:
     )
 
 
-def requirement(*approvers: str, quorum: int = 1, expires_at: datetime = EXPIRES) -> Requirement:
-    return Requirement(policies=("p",), approvers=approvers, quorum=quorum, expires_at=expires_at)
+def requirement(*approvers: str, quorum: int = 1, expires_at: datetime = EXPIRES, **more: Any) -> Requirement:
+    return Requirement(policies=("p",), approvers=approvers, quorum=quorum, expires_at=expires_at, **more)
 
 
 def started(attempt: int = 1) -> ExecutionStarted:
@@ -94,9 +95,11 @@ class Chain:
             self.call = self.call.apply(self.recorded(data))
         return self
 
-    def vote(self, reviewer: Principal, decision: str = "approve") -> VoteCast:
+    def vote(self, reviewer: Principal, decision: str = "approve", **more: Any) -> VoteCast:
         proof = Proof(issuer=reviewer.issuer, subject=reviewer.id, digest=self.call.open_question)
-        return VoteCast(reviewer=reviewer, decision="approve" if decision == "approve" else "reject", proof=proof)
+        return VoteCast(
+            reviewer=reviewer, decision="approve" if decision == "approve" else "reject", proof=proof, **more
+        )
 
     def voted(self, *reviewers: Principal) -> "Chain":
         for reviewer in reviewers:

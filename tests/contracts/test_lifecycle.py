@@ -204,6 +204,42 @@ def test_a_person_votes_once_however_they_sign_in() -> None:
     assert not chain.call.tally().met
 
 
+def test_a_vote_changes_just_the_one_that_stands() -> None:
+    chain = waiting(requirement("finance", quorum=2, rejections=2)).voted(RITA, SAM)
+    first, other = (vote.event.event_id for vote in chain.call.votes)
+    for stale in (other, "019c1234-0000-7000-8000-0000000000ff"):
+        assert refusal(chain, chain.recorded(chain.vote(RITA, "reject", replaces=stale))) == "voted_already"
+    assert refusal(chain, chain.recorded(chain.vote(person("otto"), replaces=first))) == "voted_already"
+    chain.add(chain.vote(RITA, "reject", replaces=first))
+    changed = chain.call.votes[-1].event.event_id
+    assert refusal(chain, chain.recorded(chain.vote(RITA, replaces=first))) == "voted_already"
+    assert refusal(chain, chain.recorded(chain.rejected(RITA))) == "no_such_rejection"
+    assert refusal(chain, chain.recorded(Approved(votes=(first, other)))) == "quorum_not_met"
+    chain.add(chain.vote(RITA, replaces=changed))
+    last = chain.call.votes[-1].event.event_id
+    assert refusal(chain, chain.recorded(Approved(votes=(first, other)))) == "quorum_not_met"
+    chain.add(Approved(votes=(other, last)))
+    assert chain.call.state == "approved"
+
+
+def test_whoever_amended_is_not_enough_alone() -> None:
+    chain = waiting()
+    chain.add(ArgumentsAmended(author=RITA, patch=INLINE, proof=PROOF), MASKED, asked()).voted(RITA)
+    assert chain.call.amenders == (RITA,)
+    assert refusal(chain, chain.recorded(chain.approved())) == "quorum_not_met"
+    chain.voted(SAM)
+    assert chain.add(chain.approved()).call.state == "approved"
+
+
+def test_glass_is_broken_as_the_question_says_and_not_otherwise() -> None:
+    ida = person("ida", "commanders")
+    for named, state in ((("commanders",), "approved"), ((), "quorum_not_met")):
+        chain = waiting(requirement("finance", quorum=2, break_glass=named))
+        chain.add(chain.vote(ida, break_glass=True, reason=INLINE))
+        approved = chain.recorded(chain.approved())
+        assert chain.call.apply(approved).state == state if named else refusal(chain, approved) == state
+
+
 def test_a_vote_on_another_question_does_not_count() -> None:
     chain = waiting()
     stale = chain.vote(RITA)

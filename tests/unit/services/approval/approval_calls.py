@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from callgate.ids import mint_session, uuid7
 from callgate.signing import digest_of
 from contracts.events import (
     ApprovalRequired,
+    ArgumentsAmended,
     ArgumentsMasked,
     EventData,
     Finding,
+    Proof,
     Recorded,
     Requested,
     Requirement,
@@ -31,8 +34,10 @@ def person(name: str, *groups: str) -> Principal:
     return Principal(id=name, issuer="https://issuer.example", groups=groups)
 
 
-def requirement(*approvers: str, quorum: int = 1, expires: timedelta = timedelta(minutes=15)) -> Requirement:
-    return Requirement(policies=("p",), approvers=approvers, quorum=quorum, expires_at=START + expires)
+def requirement(
+    *approvers: str, quorum: int = 1, expires: timedelta = timedelta(minutes=15), **more: Any
+) -> Requirement:
+    return Requirement(policies=("p",), approvers=approvers, quorum=quorum, expires_at=START + expires, **more)
 
 
 @dataclass
@@ -73,12 +78,26 @@ def asked(*requirements: Requirement, requester: Principal = AGENT) -> Story:
     return story
 
 
-def ask(story: Story, *requirements: Requirement) -> None:
+def amend(story: Story, author: Principal, at: datetime = START) -> None:
+    """The arguments change, and the same is asked again."""
+    before = story.call.last(ApprovalRequired)
+    assert before is not None
+    proof = Proof(issuer=author.issuer, subject=author.id, digest=story.call.open_question)
+    story.add(ArgumentsAmended(author=author, patch=SEALED, proof=proof), at)
+    requested = story.call.requested
+    story.add(
+        ArgumentsMasked(function=requested.function, principal=requested.principal, arguments=SEALED, view=SEALED), at
+    )
+    ask(story, *before.requirements, at=at)
+
+
+def ask(story: Story, *requirements: Requirement, at: datetime = START) -> None:
     story.add(
         ApprovalRequired(
             policy_set="a" * 64,
             policies=("large-refunds",),
             function_digest="b" * 64,
             requirements=requirements or (requirement("finance"),),
-        )
+        ),
+        at,
     )

@@ -37,6 +37,7 @@ def test_signing_in_leads_to_our_own_pages_only(path: str) -> None:
 def test_the_call_of_a_timer() -> None:
     ref = asked().ref
     assert _safe_next(f"/approvals/{ref}") == f"/approvals/{ref}"
-    assert call_due(timer_due_subject(ref, "expiry")) == ref
-    for other in (timer_due_subject(ref, "reminder"), timer_subject(ref, "expiry"), "timers.due.expiry.x", ""):
+    for kind in ("expiry", "reminder", "escalation"):
+        assert call_due(timer_due_subject(ref, kind)) == (kind, ref)
+    for other in (timer_due_subject(ref, "other"), timer_subject(ref, "expiry"), "timers.due.expiry.x", ""):
         assert call_due(other) is None
