@@ -18,13 +18,14 @@ from cli import output
 from cli.options import DEFAULT_CONFIG, ConfigOption
 from cli.replay_lines import replay_lines
 from cli.running import run
+from cli.session_names import one_session, session_ids
 from cli.state_folder import StateFolder
 from contracts.identity import Principal, Role
-from contracts.subjects import SESSION_ID, CallRef
+from contracts.subjects import CallRef
 from services.audit.access import record_view
 from services.audit.app import open_store
 from services.audit.domain import Report
-from services.audit.queries import STATES, SessionFilter, find_calls, find_sessions, latest_calls
+from services.audit.queries import STATES, WORDS, SessionFilter, find_calls, find_sessions, latest_calls
 from services.audit.rebuilding import rebuild as rebuild_projection
 from services.audit.store import DatabaseAway, Store
 from services.audit.verifying import verify_log
@@ -36,7 +37,14 @@ app = typer.Typer(help="Find, replay and verify what happened.", no_args_is_help
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="How many, at most.")]
 FunctionOption = Annotated[str | None, typer.Option(help="Only calls of this function, e.g. payments.refund.")]
-StateOption = Annotated[str | None, typer.Option(help="Only calls in this state, e.g. denied.")]
+StateOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Only calls in this state: a status as agents are told it (completed, denied, …: docs/codes.md), or the "
+        "name of the call's last event (result_masked, …)."
+    ),
+]
+_NAMED = "or the name that its agent gave it (agents of the issuers in the configuration; by the audit database)"
 PrincipalOption = Annotated[str | None, typer.Option(help="Only those of this agent.")]
 
 
@@ -47,12 +55,14 @@ def sessions(
     function: FunctionOption = None,
     state: StateOption = None,
     since: Annotated[datetime | None, typer.Option(help="Only those active since then (UTC).")] = None,
+    session: Annotated[str | None, typer.Option(help=f"Only this one: its id, {_NAMED}.")] = None,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List sessions, newest first, from the projection."""
     _check_state(state)
-    wanted = SessionFilter(principal, function, state, since and since.replace(tzinfo=UTC))
+    ids = None if session is None else session_ids(load(config), session)
+    wanted = SessionFilter(principal, function, state, since and since.replace(tzinfo=UTC), ids)
     found = _projected(config, lambda store: find_sessions(store, wanted, None, limit))
     if as_json:
         _print_json({"sessions": found})
@@ -64,7 +74,9 @@ def sessions(
 
 @app.command()
 def calls(
-    session: Annotated[str | None, typer.Argument(help="Only those of this session, in order.")] = None,
+    session: Annotated[
+        str | None, typer.Argument(help=f"Only those of this session, in order: its id, {_NAMED}.")
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     principal: PrincipalOption = None,
     function: FunctionOption = None,
@@ -74,13 +86,16 @@ def calls(
 ) -> None:
     """List calls, newest first, from the projection."""
     _check_state(state)
-    if session is not None:
-        _check_session(session)
+    ids = (None,) if session is None else session_ids(load(config), session)
 
     def query(store: Store) -> list[dict[str, Any]]:
-        if session is not None and (principal, function, state) == (None, None, None):
-            return find_calls(store, session, limit)
-        return latest_calls(store, limit, session_id=session, principal=principal, function=function, state=state)
+        found: list[dict[str, Any]] = []
+        for one in ids:
+            if one is not None and (principal, function, state) == (None, None, None):
+                found += find_calls(store, one, limit)
+            else:
+                found += latest_calls(store, limit, state=state, session_id=one, principal=principal, function=function)
+        return found[:limit]
 
     found = _projected(config, query)
     if as_json:
@@ -127,12 +142,12 @@ def show(
 
 @app.command()
 def replay(
-    session: Annotated[str, typer.Argument(help="The session's id, s_…")],
+    session: Annotated[str, typer.Argument(help=f"The session's id, s_…, {_NAMED}.")],
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Tell a session again, in order, from the log: functions, masked arguments, decisions, approvers, responses."""
-    _check_session(session)
+    session = one_session(load(config), session)
 
     async def work(platform: Platform) -> int:
         chains = await session_chains(platform.log, platform.partitions, session)
@@ -281,13 +296,9 @@ def _person(principal: str, on_behalf_of: str | None) -> str:
 
 
 def _check_state(state: str | None) -> None:
-    if state is not None and state not in STATES:
-        raise ConfigurationError("unknown_state", f"--state is one of: {', '.join(sorted(STATES))}")
-
-
-def _check_session(session: str) -> None:
-    if not SESSION_ID.fullmatch(session):
-        raise ConfigurationError("bad_session", "that is no session's id; `callgate audit sessions` lists them")
+    if state is not None and state not in WORDS:
+        statuses, events = ", ".join(sorted(WORDS - STATES)), ", ".join(sorted(STATES))
+        raise ConfigurationError("unknown_state", f"--state is a status ({statuses}) or a call's last event ({events})")
 
 
 def _print_json(value: Any) -> None:

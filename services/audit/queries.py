@@ -3,13 +3,16 @@
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import and_, desc, exists, or_, select
 
-from contracts.lifecycle import TERMINAL, TRANSITIONS
+from callgate.ids import name_session
+from contracts.identity import Principal
+from contracts.lifecycle import STATUS_OF, TERMINAL, TRANSITIONS
 from contracts.model import rfc3339
 from contracts.subjects import SESSION_ID, CallRef, Partition
 from services.audit.rows import Row
@@ -17,6 +20,18 @@ from services.audit.store import Store
 from services.audit.tables import calls, sessions
 
 STATES = frozenset(TRANSITIONS) - {"nothing"}
+WORDS = STATES | frozenset(STATUS_OF.values())
+"""What a state may be called: by the last event of the call, or by the status that its agent was told."""
+_AT_ONCE = 500
+"""Values of one IN."""
+
+
+def states_of(word: str) -> frozenset[str]:
+    """The states that a word means; none for one that is not of WORDS. A call that was settled is `outcome_settled`
+    alone, since its state does not tell the outcome."""
+    if word in STATES:
+        return frozenset({word})
+    return frozenset(state for state, status in STATUS_OF.items() if status == word) - {"outcome_settled"}
 
 
 class BadCursor(ValueError):
@@ -50,7 +65,10 @@ class SessionFilter:
     principal: str | None = None
     function: str | None = None
     state: str | None = None
+    """One of WORDS."""
     since: datetime | None = None
+    ids: tuple[str, ...] | None = None
+    """Only these."""
 
 
 def find_sessions(store: Store, wanted: SessionFilter, after: Position | None, limit: int) -> list[Row]:
@@ -61,11 +79,11 @@ def find_sessions(store: Store, wanted: SessionFilter, after: Position | None, l
         query = query.where(column.principal == wanted.principal)
     if wanted.since is not None:
         query = query.where(column.last_at >= rfc3339(wanted.since))
-    having = [
-        getattr(calls.c, name) == value
-        for name, value in (("function", wanted.function), ("state", wanted.state))
-        if value is not None
-    ]
+    if wanted.ids is not None:
+        query = query.where(column.session_id.in_(wanted.ids))
+    having = [] if wanted.function is None else [calls.c.function == wanted.function]
+    if wanted.state is not None:
+        having.append(calls.c.state.in_(states_of(wanted.state)))
     if having:
         query = query.where(exists().where(calls.c.session_id == column.session_id, *having))
     if after is not None:
@@ -87,9 +105,29 @@ def find_calls(store: Store, session_id: str, limit: int = 10_000) -> list[Row]:
     return [shown_call(row) for row in found]
 
 
-def latest_calls(store: Store, limit: int, **equal: str | None) -> list[Row]:
-    """Calls whose columns have these values (None: any), newest first, as people see them. DatabaseAway."""
+def sessions_named(store: Store, name: str, issuers: Sequence[str]) -> list[Row]:
+    """The sessions to which agents of these issuers gave that name, oldest first. DatabaseAway."""
+    owners = store.read(select(sessions.c.principal, sessions.c.on_behalf_of).distinct())
+    people = [
+        Principal(id=row["principal"], issuer=issuer, on_behalf_of=row["on_behalf_of"])
+        for issuer in issuers
+        for row in owners
+    ]
+    ids = [name_session(person.session_owner, name) for person in people]
+    found = [
+        row
+        for begin in range(0, len(ids), _AT_ONCE)
+        for row in store.read(select(sessions).where(sessions.c.session_id.in_(ids[begin : begin + _AT_ONCE])))
+    ]
+    return sorted(found, key=lambda row: (row["began_at"], row["session_id"]))
+
+
+def latest_calls(store: Store, limit: int, *, state: str | None = None, **equal: str | None) -> list[Row]:
+    """Calls whose columns have these values (None: any), newest first, as people see them. `state` is one of WORDS.
+    DatabaseAway."""
     query = select(calls).order_by(desc(calls.c.began_at), desc(calls.c.call_id)).limit(limit)
+    if state is not None:
+        query = query.where(calls.c.state.in_(states_of(state)))
     for name, value in equal.items():
         if value is not None:
             query = query.where(calls.c[name] == value)

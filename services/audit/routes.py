@@ -18,7 +18,7 @@ from contracts.identity import Principal
 from contracts.subjects import CALL_ID, SESSION_ID, CallRef, Partition, homes
 from services.audit.access import ALL_SESSIONS, Access
 from services.audit.queries import (
-    STATES,
+    WORDS,
     BadCursor,
     Position,
     SessionFilter,
@@ -211,8 +211,8 @@ async def _queried(query: Callable[P, T], *arguments: P.args, **named: P.kwargs)
 
 
 def _filter(principal: str | None, function: str | None, state: str | None, since: datetime | None) -> SessionFilter:
-    if state is not None and state not in STATES:
-        raise Problem(400, "unknown_state", f"`state` is one of: {', '.join(sorted(STATES))}.")
+    if state is not None and state not in WORDS:
+        raise Problem(400, "unknown_state", f"`state` is one of: {', '.join(sorted(WORDS))}.")
     if since is not None and since.tzinfo is None:
         raise Problem(400, "no_zone", "`since` needs a zone, e.g. 2026-01-31T12:00:00Z.")
     return SessionFilter(principal, function, state, since)

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from callgate.cedar.policies import digest_of
 from callgate.errors import CallgateError, ConfigurationError
+from callgate.ids import name_session
 from callgate.platform import Platform
 from callgate.records import Standing
 from cli.dev_issuer import DevIssuer
@@ -259,6 +260,7 @@ class Terminal:
             "deployment": here.settings.deployment,
             "state": str(here.settings.state),
             "broker": {"url": here.settings.broker.url},
+            "identity": {"issuers": [{"issuer": AGENT.issuer, "audience": "callgate"}]},
         }
         self._config.write_text(yaml.safe_dump(document))
 
@@ -289,7 +291,7 @@ class Terminal:
 
 async def story(platforms: dict[Role, Platform]) -> CallRef:
     calls = Calls(platforms)
-    ref = await calls.approved_and_executed()
+    ref = await calls.approved_and_executed(name_session(AGENT.session_owner, "w1"))
     await calls.rejected_by_a_person(ref.session_id)
     return ref
 
@@ -307,6 +309,10 @@ async def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         assert ref.session_id in (await terminal.run("sessions"))[1]
         called = await terminal.json("calls", ref.session_id)
         assert [row["state"] for row in called["calls"]] == ["result_masked", "rejected"]
+        assert await terminal.json("calls", "w1") == called
+        assert (await terminal.json("sessions", "--session", "w1"))["sessions"] == listed["sessions"]
+        completed = await terminal.json("calls", ref.session_id, "--state", "completed")
+        assert [row["id"] for row in completed["calls"]] == [str(ref)]
         assert str(ref) in (await terminal.run("calls", "--function", "deploys.start"))[1]
         assert (await terminal.json("show", str(ref)))["state"] == "result_masked"
         replayed = await terminal.json("replay", ref.session_id)
@@ -325,7 +331,7 @@ async def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def session_is_told(terminal: Terminal, ref: CallRef) -> None:
-    code, lines = await terminal.run("replay", ref.session_id)
+    code, lines = await terminal.run("replay", "w1")
     assert code == 0
     for told in (
         "by agent-7 on behalf of ursula",
