@@ -8,7 +8,7 @@ from operator import mul
 from typing import Final
 
 _SEPARATORS: Final = str.maketrans("", "", " -.:/()")
-_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")
 _DAYS_OF_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAYS: Final = frozenset(
     f"{month:02}{day:02}" for month, days in enumerate(_DAYS_OF_MONTH, 1) for day in range(1, days + 1)
@@ -27,8 +27,8 @@ def weighted(digits: str, weights: Sequence[int]) -> int:
 
 def luhn(digits: str) -> bool:
     """ISO/IEC 7812-1, annex B."""
-    total = sum(map(int, digits[-1::-2])) + sum(_DOUBLED[int(digit)] for digit in digits[-2::-2])
-    return total % 10 == 0
+    raw = digits.encode()
+    return (sum(raw[-1::-2]) + sum(raw[-2::-2].translate(_DOUBLED)) - 48 * len(raw)) % 10 == 0
 
 
 def _rotate(left: int, right: int) -> int:

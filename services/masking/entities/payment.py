@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from services.masking.entities.check_digits import luhn
 from services.masking.entities.iban import IBAN
 from services.masking.entities.wallets import WALLETS
 from services.masking.leaf import Leaf
@@ -67,13 +68,6 @@ def _lengths_by_prefix() -> dict[str, frozenset[int]]:
 
 _LENGTHS: Final = _lengths_by_prefix()
 _NO_LENGTHS: Final[frozenset[int]] = frozenset()
-_DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")
-
-
-def luhn(digits: str) -> bool:
-    """ISO/IEC 7812-1, annex B. Takes ASCII digits only."""
-    raw = digits.encode()
-    return (sum(raw[-1::-2]) + sum(raw[-2::-2].translate(_DOUBLED)) - 48 * len(raw)) % 10 == 0
 
 
 def is_issued(digits: str) -> bool:

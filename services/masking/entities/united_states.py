@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
-from services.masking.entities.payment import luhn
+from services.masking.entities.check_digits import luhn
 from services.masking.leaf import Leaf
 from services.masking.recogniser import Finder, Hit, Recogniser, judged
 

@@ -3,6 +3,7 @@ from finding import found, hits
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.masking.entities.check_digits import luhn
 from services.masking.entities.iban import IBAN_CODE
 from services.masking.entities.payment import (
     ABA_ROUTING_NUMBER,
@@ -15,7 +16,6 @@ from services.masking.entities.payment import (
     US_BANK_NUMBER,
     is_issued,
     is_routing_number,
-    luhn,
 )
 from services.masking.entities.wallets import CRYPTO, is_base58check, is_segwit
 
