@@ -21,10 +21,10 @@ from services.approval.freeze_routes import freeze_routes
 from services.approval.freezing import Freezing
 from services.approval.handlers import Approval
 from services.approval.looks import Looks
-from services.approval.notices import NoChannels
 from services.approval.pages import page_routes
 from services.approval.routes import api_routes
 from services.approval.sessions import Sessions
+from services.approval.telling import telling
 from services.approval.timers import Timers
 from services.approval.views import Views
 from services.approval.waiting import Waiting
@@ -36,13 +36,15 @@ async def build(platform: Platform) -> Service:
         raise ConfigurationError("no_issuer", "identity.issuers is empty, so nobody could ever vote; name an issuer")
     policies = PublishedPolicies(platform.records, platform.catalog)
     waiting = Waiting(platform.client, platform.log, platform.verifier, platform.partitions)
+    views = Views(platform.client, platform.verifier, platform.sealer)
+    told = telling(platform, views, policies)
     approval = Approval(
         log=platform.log,
         sealer=platform.sealer,
         policies=policies,
         catalog=platform.catalog,
         timers=Timers(platform.client),
-        notices=NoChannels(),
+        notices=told.channels,
         waiting=waiting,
         partitions=platform.partitions,
         clock=platform.clock,
@@ -62,7 +64,7 @@ async def build(platform: Platform) -> Service:
     )
     http = aiohttp.ClientSession()
     authenticator = Authenticator(settings.identity.issuers, clock=time.time, http=AiohttpFetcher(http))
-    views = Views(platform.client, platform.verifier, platform.sealer)
+    hooked = told.hook(approval, authenticator)
     looks = Looks(platform.records, platform.clock)
     sessions = Sessions(authenticator, settings.approval.secure_cookies, settings.public_url)
 
@@ -72,20 +74,22 @@ async def build(platform: Platform) -> Service:
         return None if policies.current is not None else "no policy set in force"
 
     async def close() -> None:
+        await hooked.close()
         await authenticator.aclose()
         await http.close()
 
     return Service(
         role=Role.APPROVAL,
         events={"approval_required": approval.on_approval_required, "vote_cast": approval.on_vote_cast},
-        deliveries={deliver_subject(APPROVAL_TIMERS): approval.on_timer_due},
+        deliveries={deliver_subject(APPROVAL_TIMERS): approval.on_timer_due, **told.deliveries},
         routers=(
             _front_door(),
             api_routes(approval, views, looks, authenticator),
             freeze_routes(freezing, platform.catalog, authenticator),
             page_routes(approval, views, looks, sessions, policies, platform.clock, _development_issuer(settings)),
+            *hooked.routers,
         ),
-        background=(policies.follow, waiting.follow, approval.keep_time, freezing.keep),
+        background=(policies.follow, waiting.follow, approval.keep_time, freezing.keep, *hooked.background),
         ready=ready,
         close=close,
     )

@@ -1,0 +1,330 @@
+"""Slack: one message a question in the channel of those whom it asks, updated in place whatever happens, anywhere.
+
+What a message shows is always made from the whole chain as it is now, so late, repeated and reordered notices all
+lead to the same message. Sending one twice is prevented by a record before it (MessageShown without a message): where
+a crash leaves open whether Slack has it, the channel's history is searched for it by its metadata.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from nats.aio.client import Client
+from slack_sdk.errors import SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from callgate.cedar.published import PublishedPolicies
+from callgate.channel_settings import SlackSettings
+from callgate.errors import BrokerAway, LostRace
+from callgate.identity.settings import is_loopback
+from callgate.log import Log, reading
+from callgate.records import Records
+from contracts.events import ApprovalRequired, ArgumentsAmended
+from contracts.identity import Principal, Role
+from contracts.lifecycle import Call
+from contracts.records import Accessed, MessageShown, NoticeDue
+from contracts.subjects import NOTICES, CallRef, access_subject, message_subject
+from services.approval.channels import SendFailed, Told, Unneeded, as_of, asked_in
+from services.approval.domain import Question, question_of
+from services.approval.rendering import plain
+from services.approval.secret_files import SecretMissing, read_secret
+from services.approval.slack_blocks import Block, Shown, escaped, message, metadata, text
+from services.approval.views import Views
+
+logger = logging.getLogger("services.approval.slack")
+
+TIMEOUT = 10
+RETRIES = (1.0, 5.0, 15.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+"""Seconds; a question rarely waits longer."""
+_PREFIX, _PREFIX_CODE = "slack-", "slack_"
+"""Of endpoints, and of error codes."""
+_GONE = frozenset({"message_not_found", "cant_update_message", "channel_not_found", "is_archived"})
+"""Of an update: somebody deleted it, and nobody can mend it."""
+_KNOWN_ERRORS = frozenset(
+    {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope"}
+    | {"channel_not_found", "not_in_channel", "is_archived", "restricted_action", "ratelimited", "rate_limited"}
+    | {"invalid_blocks", "msg_too_long", "message_not_found", "cant_update_message", "users_not_found"}
+    | {"thread_not_found", "user_not_found", "trigger_expired", "expired_trigger_id", "internal_error", "fatal_error"}
+)
+_FINAL = frozenset({"invalid_blocks", "msg_too_long"})
+_TRIES = 10
+_SEARCHED = 100
+"""Messages of the history among which one of ours is looked for."""
+
+
+def silent_logger() -> logging.Logger:
+    """For the library, which logs payloads and other people's error texts."""
+    silent = logging.getLogger("services.approval.slack.sdk")
+    silent.setLevel(logging.CRITICAL + 1)
+    return silent
+
+
+class SlackApi:
+    """Slack's Web API as one bot, its token read for every call. SendFailed from all, with Slack's own error code."""
+
+    def __init__(self, settings: SlackSettings, http: aiohttp.ClientSession) -> None:
+        self._token_file: Path = settings.token_file
+        self.client = AsyncWebClient(base_url=settings.api_url, timeout=TIMEOUT, session=http, logger=silent_logger())
+        self.client.retry_handlers = []  # attempts and their pauses are on record, not in memory
+        if is_loopback(urlsplit(settings.api_url).hostname or ""):
+            self.client.proxy = None
+        self._team: str | None = None
+
+    async def call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        """A method that takes JSON."""
+        return await self._request(method, json=arguments)
+
+    async def read(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        """A method that takes a form only."""
+        return await self._request(method, data=arguments)
+
+    async def _request(self, method: str, **body: Any) -> Mapping[str, Any]:
+        try:
+            self.client.token = read_secret(self._token_file)
+            answer = await self.client.api_call(method, **body)
+        except SecretMissing:
+            raise SendFailed("slack_token_missing") from None
+        except SlackClientError as error:
+            raise _failure(getattr(error, "response", None)) from None
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            raise SendFailed("slack_unreachable") from None
+        return answer.data if isinstance(answer.data, dict) else {}
+
+    async def team(self) -> str:
+        """The id of the bot's own workspace."""
+        if self._team is None:
+            self._team = str((await self.call("auth.test")).get("team_id", ""))
+        return self._team
+
+
+class Slack:
+    """`services.approval.channels.Medium`, an endpoint for each channel."""
+
+    def __init__(
+        self,
+        settings: SlackSettings,
+        api: SlackApi,
+        client: Client,
+        log: Log,
+        records: Records,
+        views: Views,
+        policies: PublishedPolicies,
+        clock: Callable[[], datetime],
+        public_url: str,
+    ) -> None:
+        self._channels = dict(settings.channels)
+        self._api = api
+        self._client = client
+        self._log = log
+        self._records = records
+        self._views = views
+        self._policies = policies
+        self._clock = clock
+        self._public_url = public_url.rstrip("/")
+
+    def owns(self, endpoint: str) -> bool:
+        return endpoint.removeprefix(_PREFIX) in self._channels.values() and endpoint.startswith(_PREFIX)
+
+    def retries(self, endpoint: str) -> Sequence[float]:
+        del endpoint
+        return RETRIES
+
+    async def endpoints(self, told: Told) -> Iterable[str]:
+        """The channels of the groups asked; for what changes a question, those that have a message about it."""
+        if told.kind in ("approval_required", "escalated", "glass_broken"):
+            return {_PREFIX + self._channels[group] for group in told.groups if group in self._channels}
+        return await self._told_already(told.question.ref, told.question_id)
+
+    async def send(self, due: NoticeDue, key: str, call: Call) -> int | None:
+        then = as_of(call, due.event_id)
+        question_id = asked_in(then) if then is not None else None
+        if question_id is None:
+            raise Unneeded("no_such_question")
+        about = _about(call, question_id)
+        if due.kind in ("approval_required", "escalated"):
+            await self._post(due.endpoint, question_id, about)
+        elif due.kind == "reminder":
+            if not _asked(about).waiting:
+                raise Unneeded("decided_already")
+            await self._reply(due.endpoint, question_id, key, about, "Still waiting for a decision")
+        elif due.kind == "glass_broken":
+            alone = _asked(about).broken_glass
+            who = plain(alone.reviewer, 80)[0] if alone is not None else "somebody"
+            await self._reply(due.endpoint, question_id, key, about, f"Glass broken: approved by {who} alone")
+        else:
+            await self._update(due.endpoint, call.ref, question_id)
+        return None
+
+    async def _told_already(self, ref: CallRef, question_id: str) -> Iterable[str]:
+        """From the leader: a replica behind it might miss the message that was sent just now."""
+        found: list[str] = []
+        start, wanted = 1, message_subject("*", ref, question_id)
+        while (stored := await reading.leader_next(self._client, NOTICES, wanted, start)) is not None:
+            shown = self._records.verify(stored).data
+            if isinstance(shown, MessageShown):
+                found.append(shown.endpoint)
+            start = stored.sequence + 1
+        return found
+
+    async def _post(self, endpoint: str, question_id: str, about: Call) -> None:
+        question = _asked(about)
+        subject = message_subject(endpoint, about.ref, question_id)
+        standing = await self._records.last(NOTICES, subject)
+        before = standing.data if standing is not None else None
+        sequence = standing.sequence if standing is not None else 0
+        if not isinstance(before, MessageShown) or before.message is None:
+            if not question.waiting:
+                raise Unneeded("decided_already")
+            message_id = await self._found(endpoint, question_id, about, question) if before is not None else None
+            shown = MessageShown(endpoint=endpoint, call=str(about.ref), question=question_id, shows=0)
+            if message_id is None:
+                await self._record_look(endpoint, about.ref)
+                sequence = await self._records.publish(subject, shown, self._clock(), sequence)
+                message_id = await self._say(endpoint, await self._rendered(about, question), question_id)
+                shown = shown.model_copy(update={"shows": _sequence(about)})
+            shown = shown.model_copy(update={"message": message_id})
+            await self._records.publish(subject, shown, self._clock(), sequence)
+        # An event that came while it was sent found no message to update.
+        await self._update(endpoint, about.ref, question_id)
+
+    async def _update(self, endpoint: str, ref: CallRef, question_id: str) -> None:
+        """Brings the message to what the chain says now. Of several that do so at once, whoever was overtaken does it
+        again, so the last state is what stays."""
+        subject = message_subject(endpoint, ref, question_id)
+        for _ in range(_TRIES):
+            standing = await self._records.last(NOTICES, subject)
+            shown = standing.data if standing is not None else None
+            if standing is None or not isinstance(shown, MessageShown) or shown.message is None:
+                raise Unneeded("no_message")
+            about = _about((await self._log.read(ref)).call, question_id)
+            if _sequence(about) <= shown.shows:
+                return
+            words, blocks = await self._rendered(about, _asked(about))
+            try:
+                await self._api.call("chat.update", **_addressed(endpoint, words, blocks), ts=shown.message)
+            except SendFailed as failed:
+                if failed.code.removeprefix(_PREFIX_CODE) in _GONE:
+                    raise Unneeded("message_gone") from None
+                raise
+            now_shown = shown.model_copy(update={"shows": _sequence(about)})
+            try:
+                await self._records.publish(subject, now_shown, self._clock(), standing.sequence)
+            except LostRace:
+                continue
+            return
+        raise BrokerAway("too many updates of this message at this moment")
+
+    async def _reply(self, endpoint: str, question_id: str, key: str, about: Call, words: str) -> None:
+        """An answer in the message's thread that the channel sees too; a message of its own where there is none."""
+        question = _asked(about)
+        standing = await self._records.last(NOTICES, message_subject(endpoint, about.ref, question_id))
+        first = standing.data if standing is not None else None
+        thread = first.message if isinstance(first, MessageShown) else None
+        subject = message_subject(endpoint, about.ref, key)
+        standing = await self._records.last(NOTICES, subject)
+        if standing is not None:
+            before = standing.data
+            if isinstance(before, MessageShown) and before.message is not None:
+                return
+            if await self._found(endpoint, key, about, question, thread) is not None:
+                return
+        shown = MessageShown(endpoint=endpoint, call=str(about.ref), question=key, shows=0)
+        sequence = await self._records.publish(subject, shown, self._clock(), standing.sequence if standing else 0)
+        said = f"{words}: {plain(question.function, 80)[0]}"
+        blocks: list[Block] = [{"type": "section", "text": text(said, 300)}]
+        more = {"thread_ts": thread, "reply_broadcast": True} if thread else {}
+        sent = await self._say(endpoint, (escaped(said), blocks), key, **more)
+        await self._records.publish(subject, shown.model_copy(update={"message": sent}), self._clock(), sequence)
+
+    async def _say(self, endpoint: str, said: tuple[str, list[Block]], key: str, **more: Any) -> str:
+        arguments = _addressed(endpoint, *said) | {"unfurl_links": False, "unfurl_media": False} | more
+        answer = await self._api.call("chat.postMessage", **arguments, metadata=metadata(key))
+        sent = answer.get("ts")
+        if not isinstance(sent, str):
+            raise SendFailed("slack_answer_unknown")
+        return sent
+
+    async def _found(
+        self, endpoint: str, key: str, about: Call, question: Question, thread: str | None = None
+    ) -> str | None:
+        """The message with that key, where a former attempt may have sent it. It takes the scope channels:history;
+        without it such a message is sent again."""
+        oldest = (question.asked_at - timedelta(minutes=5)).timestamp()
+        arguments = {"channel": _channel(endpoint), "oldest": f"{oldest:.6f}", "limit": _SEARCHED}
+        arguments |= {"include_all_metadata": True} | ({"ts": thread} if thread else {})
+        try:
+            answer = await self._api.read(f"conversations.{'replies' if thread else 'history'}", **arguments)
+        except SendFailed as failed:
+            if failed.code in ("slack_missing_scope", "slack_thread_not_found"):
+                logger.warning("a message may be sent twice", extra={"call": str(about.ref), "code": failed.code})
+                return None
+            raise
+        for sent in answer.get("messages", ()):
+            if isinstance(sent, dict) and sent.get("metadata") == metadata(key) and isinstance(sent.get("ts"), str):
+                return str(sent["ts"])
+        return None
+
+    async def _rendered(self, about: Call, question: Question) -> tuple[str, list[Block]]:
+        current = self._policies.current
+        known = current.policies if current is not None else {}
+        policies = [(name, known[name].reason if name in known else None) for name in question.policies]
+        url = f"{self._public_url}/approvals/{question.ref}"
+        return message(Shown(about, question, await self._views.of(question), policies, url))
+
+    async def _record_look(self, endpoint: str, ref: CallRef) -> None:
+        """Who is in the channel is Slack's to know; that the arguments went there is on record before they do."""
+        who = Principal(id=f"slack:{_channel(endpoint)}", issuer=self._api.client.base_url)
+        looked = Accessed(
+            who=who, action="viewed", session_id=ref.session_id, call_id=ref.call_id, detail={"what": "arguments"}
+        )
+        await self._records.publish(access_subject(Role.APPROVAL, ref.session_id, "viewed"), looked, self._clock())
+
+
+def _about(call: Call, question_id: str) -> Call:
+    """The call as far as it speaks of that question: until it is changed, or asked about anew."""
+    end, seen = 0, False
+    for recorded in call.chain:
+        if seen and isinstance(recorded.data, ApprovalRequired):
+            break
+        seen = seen or recorded.event.event_id == question_id
+        end += 1
+        if seen and isinstance(recorded.data, ArgumentsAmended):
+            break
+    return Call(call.ref, call.genesis, call.chain[:end])
+
+
+def _asked(about: Call) -> Question:
+    question = question_of(about)
+    if question is None:
+        raise Unneeded("no_such_question")
+    return question
+
+
+def _sequence(about: Call) -> int:
+    return about.head.sequence if about.head is not None else 0
+
+
+def _channel(endpoint: str) -> str:
+    return endpoint.removeprefix(_PREFIX)
+
+
+def _addressed(endpoint: str, words: str, blocks: list[Block]) -> dict[str, Any]:
+    return {"channel": _channel(endpoint), "text": words, "blocks": blocks, "mrkdwn": False, "link_names": False}
+
+
+def _failure(response: Any) -> SendFailed:
+    """Slack's refusal in our words: its error codes are a closed set, and anything else is `slack_error`."""
+    status, data, headers = (getattr(response, name, None) for name in ("status_code", "data", "headers"))
+    code = data.get("error") if isinstance(data, dict) else None
+    known = code if isinstance(code, str) and code in _KNOWN_ERRORS else "error"
+    after = (headers or {}).get("Retry-After", "")
+    pause = min(float(after), 3600.0) if after.isascii() and after.isdigit() else None
+    if status == 429:
+        known = "ratelimited"
+    return SendFailed(
+        f"{_PREFIX_CODE}{known}", status=status if isinstance(status, int) else None, after=pause, final=code in _FINAL
+    )

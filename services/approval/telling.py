@@ -1,0 +1,124 @@
+"""Puts the channels together from the settings: what `services/approval/app.py` hooks in."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from fastapi import APIRouter
+
+from callgate.cedar.published import PublishedPolicies
+from callgate.channel_settings import SlackSettings
+from callgate.delivery import RawHandler
+from callgate.errors import ConfigurationError
+from callgate.identity.authenticator import Authenticator
+from callgate.platform import Platform
+from callgate.streams import APPROVAL_NOTICES, APPROVAL_SENDS
+from contracts.subjects import deliver_subject
+from services.approval.channels import Channels, Medium
+from services.approval.handlers import Approval
+from services.approval.secret_files import SecretMissing, read_secret, require_secret
+from services.approval.slack import Slack, SlackApi
+from services.approval.slack_interactions import Interactions, SocketMode, interaction_routes
+from services.approval.views import Views
+from services.approval.webhook_routes import webhook_routes
+from services.approval.webhooks import Webhooks, secret_bytes
+
+_DRAIN = 5.0
+"""Seconds for votes that were pressed in Slack to be cast."""
+
+Background = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooked:
+    """What the channels add to the service, once approval itself is there."""
+
+    routers: tuple[APIRouter, ...]
+    background: tuple[Background, ...]
+    close: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """The channels of the settings; `channels` is what approval tells, `deliveries` what they are told by the log."""
+
+    channels: Channels
+    deliveries: Mapping[str, RawHandler]
+    _platform: Platform
+    _http: aiohttp.ClientSession
+    _slack: tuple[SlackSettings, SlackApi] | None
+    _webhooks: Webhooks
+
+    def hook(self, approval: Approval, authenticator: Authenticator) -> Hooked:
+        """What lets people answer."""
+        settings = self._platform.settings.approval
+        operators = frozenset(settings.operators)
+        routers = [webhook_routes(self.channels, self._webhooks, authenticator, operators)]
+        background: list[Background] = []
+        drain: list[Interactions] = []
+        if self._slack is not None:
+            slack, api = self._slack
+            interactions = Interactions(slack, api, approval, self._platform.clock)
+            drain.append(interactions)
+            if slack.app_token_file is not None:
+                background.append(SocketMode(interactions, api, slack.app_token_file).keep)
+            elif slack.signing_secret_file is not None:
+                routers.append(interaction_routes(interactions, slack.signing_secret_file, self._platform.clock))
+
+        async def close() -> None:
+            for interactions in drain:
+                await interactions.drain(_DRAIN)
+            await self._webhooks.close()
+            await self._http.close()
+
+        return Hooked(tuple(routers), tuple(background), close)
+
+
+def telling(platform: Platform, views: Views, policies: PublishedPolicies) -> Telling:
+    """ConfigurationError where a secret is missing."""
+    settings = platform.settings.approval
+    public_url = platform.settings.public_url or f"http://{platform.settings.listen}"
+    _require_secrets(platform)
+    http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=10))
+    webhooks = Webhooks(settings.webhooks, platform.clock, public_url, platform.settings.deployment)
+    media: list[Medium] = [webhooks] if settings.webhooks else []
+    slack = None
+    if settings.slack is not None:
+        api = SlackApi(settings.slack, http)
+        slack = settings.slack, api
+        media.append(
+            Slack(
+                settings.slack,
+                api,
+                platform.client,
+                platform.log,
+                platform.records,
+                views,
+                policies,
+                platform.clock,
+                public_url,
+            )
+        )
+    channels = Channels(media, platform.log, platform.records, platform.verifier, platform.clock)
+    deliveries = {
+        deliver_subject(APPROVAL_NOTICES): channels.on_event,
+        deliver_subject(APPROVAL_SENDS): channels.on_due,
+    }
+    return Telling(channels, deliveries, platform, http, slack, webhooks)
+
+
+def _require_secrets(platform: Platform) -> None:
+    slack = platform.settings.approval.slack
+    for name in ("token_file", "signing_secret_file", "app_token_file"):
+        if slack is not None and (path := getattr(slack, name)) is not None:
+            require_secret(path, f"approval.slack.{name}")
+    for webhook in platform.settings.approval.webhooks:
+        for path in webhook.secret_files:
+            require_secret(path, f"approval.webhooks: {webhook.name}")
+            try:
+                secret_bytes(read_secret(path))
+            except SecretMissing:
+                raise ConfigurationError(
+                    "bad_webhook_secret",
+                    f"approval.webhooks: {webhook.name}: {path} must hold whsec_ and base64 of 24 to 64 random bytes",
+                ) from None

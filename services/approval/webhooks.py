@@ -1,0 +1,294 @@
+"""Webhooks by the Standard Webhooks specification (https://www.standardwebhooks.com).
+
+A message says what happened to which call, and where to look and to decide; never an argument, masked or not. Its id is
+the same at every attempt, so a receiver can tell a repetition. It is made from the chain up to its event, so its bytes
+are the same too.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from callgate.channel_settings import WebhookSettings
+from contracts.events import (
+    Cancelled,
+    Denied,
+    EventData,
+    ExecutionFailed,
+    OutcomeSettled,
+    OutcomeUnknown,
+    ResultMasked,
+    VoteCast,
+)
+from contracts.lifecycle import Call
+from contracts.model import rfc3339
+from contracts.records import NoticeDue
+from services.approval.channels import SendFailed, Told, Unneeded, as_of
+from services.approval.domain import Question, question_of
+from services.approval.secret_files import SecretMissing, read_secret
+
+logger = logging.getLogger("services.approval.webhooks")
+
+EVENT_TYPES: Mapping[str, str] = {
+    "approval_required": "approval.required",
+    "vote_cast": "approval.vote_cast",
+    "approved": "approval.approved",
+    "rejected": "approval.rejected",
+    "approval_expired": "approval.expired",
+    "arguments_amended": "approval.amended",
+    "reminder": "approval.reminder",
+    "escalated": "approval.escalated",
+    "glass_broken": "approval.glass_broken",
+    "cancelled": "call.cancelled",
+    "denied": "call.denied",
+    "execution_failed": "call.failed",
+    "result_masked": "call.completed",
+    "outcome_unknown": "call.outcome_unknown",
+    "outcome_settled": "call.outcome_settled",
+}
+"""Kind of notice → `type` of the message."""
+PREFIX = "webhook-"
+_MARK = "whsec_"
+"""Begins every secret."""
+_SECRET_BYTES = range(24, 65)
+_LONGEST_WAIT = 3600.0
+"""Seconds of a Retry-After that are heeded."""
+_GONE = 410
+"""By the specification: the receiver wants no more of it."""
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class PrivateTarget(OSError):
+    """The name of a receiver leads to an address that is no public one."""
+
+
+def is_public(address: str) -> bool:
+    """Whether an address may be connected to for a receiver on the internet."""
+    try:
+        ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        # Ways to write an IPv4 address in an IPv6 one: what counts is where the packets go.
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            ip = inner
+    return ip.is_global and not ip.is_multicast
+
+
+class PublicResolver(AbstractResolver):
+    """Gives public addresses only. The connection goes to what it gives, so nothing is resolved a second time."""
+
+    def __init__(self, inner: AbstractResolver) -> None:
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        if not found or not all(is_public(one["host"]) for one in found):
+            raise PrivateTarget
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class Webhooks:
+    """`services.approval.channels.Medium`, an endpoint for each receiver. Close it in the end."""
+
+    def __init__(
+        self, settings: Sequence[WebhookSettings], clock: Callable[[], datetime], public_url: str, deployment: str
+    ) -> None:
+        self._settings = {PREFIX + one.name: one for one in settings}
+        self._clock = clock
+        self._public_url = public_url.rstrip("/")
+        self._deployment = deployment
+        self._public = _session(PublicResolver(ThreadedResolver()))
+        self._private = _session(ThreadedResolver())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._settings)
+
+    def owns(self, endpoint: str) -> bool:
+        return endpoint in self._settings
+
+    def retries(self, endpoint: str) -> Sequence[float]:
+        return self._settings[endpoint].retries
+
+    async def endpoints(self, told: Told) -> Iterable[str]:
+        return [endpoint for endpoint, settings in self._settings.items() if _wants(settings, told)]
+
+    async def send(self, due: NoticeDue, key: str, call: Call) -> int | None:
+        settings = self._settings[due.endpoint]
+        then = as_of(call, due.event_id)
+        question = question_of(then) if then is not None else None
+        if then is None or question is None:
+            raise Unneeded("no_such_question")
+        body = self._body(due.kind, then, question)
+        message_id = f"msg_{key}_{settings.name}"
+        headers = {"Content-Type": "application/json", "User-Agent": "Callgate-Webhooks/1"}
+        headers |= signed(_secrets(settings), message_id, self._clock(), body)
+        try:
+            status, after = await asyncio.wait_for(self._post(settings, headers, body), settings.timeout)
+        except PrivateTarget:
+            raise SendFailed("webhook_private_target", final=True) from None
+        except TimeoutError:
+            raise SendFailed("webhook_timeout") from None
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, PrivateTarget):
+                raise SendFailed("webhook_private_target", final=True) from None
+            raise SendFailed("webhook_unreachable") from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise SendFailed("webhook_unreachable") from None
+        if 200 <= status < 300:
+            return status
+        code = "webhook_redirected" if 300 <= status < 400 else "webhook_refused"
+        raise SendFailed(code, status=status, after=after, final=status == _GONE)
+
+    async def close(self) -> None:
+        await self._public.close()
+        await self._private.close()
+
+    async def _post(
+        self, settings: WebhookSettings, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, float | None]:
+        host = urlsplit(settings.url).hostname or ""
+        if not settings.allow_private and _is_address(host) and not is_public(host):
+            raise PrivateTarget  # an address is never resolved
+        http = self._private if settings.allow_private else self._public
+        # No redirect: it could lead to where the settings did not say. What the receiver answers is not read.
+        async with http.post(
+            URL(settings.url, encoded=True), data=body, headers=headers, allow_redirects=False
+        ) as answer:
+            after = answer.headers.get("Retry-After", "")
+            pause = min(float(after), _LONGEST_WAIT) if after.isascii() and after.isdigit() else None
+            return answer.status, pause
+
+    def _body(self, kind: str, then: Call, question: Question) -> bytes:
+        head = then.head
+        at = head.event.at if head is not None else question.asked_at
+        data: dict[str, Any] = {
+            "deployment": self._deployment,
+            "call": str(question.ref),
+            "state": then.state,
+            "event": {"id": head.event.event_id if head is not None else "", "position": len(then.chain)},
+            "function": question.function,
+            "requester": question.requester.id,
+            "on_behalf_of": question.requester.on_behalf_of,
+            "digest": question.digest,
+            "masked_digest": question.masked.digest,
+            "findings": sorted(question.entities),
+            "policies": list(question.policies),
+            "requirements": [_requirement(progress) for progress in question.progress],
+            "asked_at": rfc3339(question.asked_at),
+            "expires_at": rfc3339(question.expires_at),
+            "links": {
+                "page": f"{self._public_url}/approvals/{question.ref}",
+                "call": f"{self._public_url}/v1/approvals/{question.ref}",
+                "votes": f"{self._public_url}/v1/approvals/{question.ref}/votes",
+            },
+        }
+        data |= _outcome(head.data if head is not None else None)
+        if kind == "glass_broken" and question.broken_glass is not None:
+            data["broken_by"] = question.broken_glass.reviewer
+        return json.dumps({"type": EVENT_TYPES[kind], "timestamp": rfc3339(at), "data": data}).encode()
+
+
+def signed(secrets: Iterable[bytes], message_id: str, at: datetime, body: bytes) -> dict[str, str]:
+    """The three headers of the specification; a signature for each secret, so that a receiver may hold any of them."""
+    timestamp = str(int(at.timestamp()))
+    content = f"{message_id}.{timestamp}.".encode() + body
+    signatures = [base64.b64encode(hmac.digest(secret, content, hashlib.sha256)).decode() for secret in secrets]
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+    }
+
+
+def secret_bytes(text: str) -> bytes:
+    """The key of `whsec_…`. SecretMissing for anything else: a weak secret is none."""
+    try:
+        secret = base64.b64decode(text.removeprefix(_MARK), validate=True)
+    except (binascii.Error, ValueError):
+        raise SecretMissing from None
+    if not text.startswith(_MARK) or len(secret) not in _SECRET_BYTES:
+        raise SecretMissing
+    return secret
+
+
+def _secrets(settings: WebhookSettings) -> list[bytes]:
+    try:
+        return [secret_bytes(read_secret(path)) for path in settings.secret_files]
+    except SecretMissing:
+        raise SendFailed("webhook_secret_missing") from None
+
+
+def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=64, limit_per_host=8)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _wants(settings: WebhookSettings, told: Told) -> bool:
+    kind = EVENT_TYPES.get(told.kind)
+    return (
+        kind is not None
+        and (not settings.events or kind in settings.events)
+        and (not settings.groups or not told.groups.isdisjoint(settings.groups))
+        and (not settings.functions or told.question.function in settings.functions)
+    )
+
+
+def _requirement(progress: Any) -> dict[str, Any]:
+    requirement = progress.requirement
+    return {
+        "approvers": list(requirement.approvers),
+        "quorum": requirement.quorum,
+        "each": requirement.each,
+        "missing": progress.missing,
+        "reason_required": requirement.reason_required,
+    }
+
+
+def _outcome(data: EventData | None) -> dict[str, Any]:
+    """What the event itself adds: who, or why, in our own codes."""
+    match data:
+        case VoteCast():
+            return {"reviewer": data.reviewer.id, "decision": data.decision}
+        case Denied() | ExecutionFailed() | OutcomeUnknown():
+            return {"code": data.code}
+        case Cancelled():
+            return {"by": data.by, "code": data.code}
+        case OutcomeSettled():
+            return {"by": data.by.id, "outcome": data.outcome}
+        case ResultMasked():
+            return {"status": data.status}
+    by = getattr(data, "by", None)
+    return {"by": by} if isinstance(by, str) else {}
