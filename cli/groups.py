@@ -24,6 +24,11 @@ GROUPS: Final = {
         "Operate",
         "Validate the Cedar policies; show the schema that they are written against.",
     ),
+    "webhooks": Group(
+        "cli.webhook_commands",
+        "Operate",
+        "See how the sending of webhooks goes; send dead letters again.",
+    ),
     "audit": Group("cli.audit", "Audit", "Find, replay and verify what happened."),
     "mask": Group(
         "cli.mask_commands",

@@ -22,7 +22,14 @@ except SystemExit as ended:
     assert not ended.code, ended.code
 print("imported:", *[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
 """
-PATTERNS = {"keys": "rotate", "policy": "validate", "audit": "replay", "mask": "entities", "dev-issuer": "token"}
+PATTERNS = {
+    "keys": "rotate",
+    "policy": "validate",
+    "audit": "replay",
+    "mask": "entities",
+    "dev-issuer": "token",
+    "webhooks": "again",
+}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["up", "--help"], ["serve", "--help"], ["approve", "--help"]])
