@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bench.masking.corpora import ordinary, telling
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.masking.corpora import ordinary, telling
 from services.masking.entities.key_tables import TABLE
 from services.masking.entities.keyed import describes_person, key_of_pair, rule_of_key
 from services.masking.entities.secrets import SECRETS
