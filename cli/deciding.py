@@ -119,8 +119,17 @@ def _lines(item: Mapping[str, Any], now: datetime) -> list[str]:
         cut = f"… ({len(text)} characters; --json shows all)" if len(text) > _SHOWN else ""
         lines.append(f"  {text[:_SHOWN]}{cut}")
     for need in item["requirements"]:
-        groups, policies = " or ".join(need["approvers"]), ", ".join(need["policies"])
-        lines.append(printable(f"  needs {need['missing']} more of {need['quorum']} from {groups} ({policies})"))
+        each = bool(need.get("each"))
+        groups, policies = (" and " if each else " or ").join(need["approvers"]), ", ".join(need["policies"])
+        of = f"{need['quorum']} from {'each of ' if each else ''}{groups}"
+        lines.append(printable(f"  needs {need['missing']} more of {of} ({policies})"))
+        if need.get("escalation"):
+            late = need["escalation"]
+            lines.append(printable(f"  from {_time(late['at'])} also from {' or '.join(late['approvers'])}"))
+    if item.get("reason_required"):
+        lines.append("  to approve, say why: --reason")
+    if item.get("may_break_glass"):
+        lines.append("  in an emergency you may approve alone: --break-glass --reason …")
     vote = f"  you voted: {printable(item['your_vote'])}" if item.get("your_vote") else ""
     return [*lines, f"  digest {printable(item['digest'])[:16]}{vote}"]
 
@@ -132,7 +141,16 @@ def _left(left: Any) -> str:
     return f"expires in {seconds // 60} min" if seconds >= 120 else f"expires in {seconds} s"
 
 
-async def vote(url: str, token: str, call_id: str, decision: str, reason: str | None, digest: str | None) -> int:
+async def vote(
+    url: str,
+    token: str,
+    call_id: str,
+    decision: str,
+    reason: str | None,
+    digest: str | None,
+    *,
+    break_glass: bool = False,
+) -> int:
     """Shows the call, and votes on the digest of just what was shown."""
     path = f"/v1/approvals/{quote(call_id, safe='')}"
     if digest is not None and len(digest) < 8:
@@ -146,6 +164,8 @@ async def vote(url: str, token: str, call_id: str, decision: str, reason: str | 
                 output.error(refusal)
                 return 1
             ballot = {"decision": decision, "reason": reason, "digest": item["digest"]}
+            if break_glass:
+                ballot["break_glass"] = True
             outcome = await api.post(f"{path}/votes", ballot)
         except Refused as refused:
             output.error(await _meanwhile(api, path, refused))

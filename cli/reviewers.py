@@ -44,15 +44,21 @@ def approve(
         str | None,
         typer.Option(help="The digest that you saw, 8 characters of it: refused where the call changed."),
     ] = None,
+    break_glass: Annotated[
+        bool,
+        typer.Option(
+            "--break-glass", help="Approve alone, where a policy lets you; needs --reason, and others are told."
+        ),
+    ] = False,
     url: UrlOption = DEFAULT_URL,
     token: TokenOption = None,
     token_file: TokenFileOption = None,
 ) -> None:
-    """Approve a call, as it is shown then; exits 1 where that is refused."""
+    """Approve a call, as it is shown then; exits 1 where that is refused. While it waits you may still reject it."""
     from cli import deciding, running  # noqa: PLC0415
 
     held = deciding.read_token(token, token_file)
-    running.run(deciding.vote(url, held, call_id, "approve", reason, digest))
+    running.run(deciding.vote(url, held, call_id, "approve", reason, digest, break_glass=break_glass))
 
 
 def reject(

@@ -34,15 +34,3 @@ class Notices(Protocol):
 def notice_key(kind: str, facts: Question, *more: str) -> str:
     """Names one notice for ever: of this kind, about this question; `more` tells several of a kind apart."""
     return ":".join((kind, str(facts.ref), facts.digest, *more))
-
-
-class NoChannels:
-    """Where no channel is configured: people look at the list."""
-
-    async def waiting(self, ref: CallRef, facts: Question) -> None: ...
-
-    async def reminder(self, ref: CallRef, facts: Question) -> None: ...
-
-    async def escalated(self, ref: CallRef, facts: Question, groups: tuple[str, ...]) -> None: ...
-
-    async def decided(self, ref: CallRef, facts: Question) -> None: ...

@@ -212,6 +212,18 @@ async def test_a_vote_that_came_second_says_who_was_first(api: StandIn) -> None:
     assert "rosa approved it at 2026-01-31 12:00:05 UTC" in result.stderr
 
 
+async def test_glass_is_broken_by_who_may(api: StandIn) -> None:
+    late = {"approvers": ["leads"], "at": "2026-01-31T12:00:05.000000Z"}
+    more = need(2) | {"approvers": ["sre", "finance"], "each": True, "escalation": late}
+    api.items = [item(requirements=[more], reason_required=True, may_break_glass=True)]
+    result = await invoke("approve", CALL, "--break-glass", "--reason", "the site is down", "--url", api.url)
+    assert result.exit_code == 0
+    assert api.ballots == [{"decision": "approve", "reason": "the site is down", "digest": DIGEST, "break_glass": True}]
+    assert "needs 2 more of 1 from each of sre and finance" in result.stdout
+    assert "from 2026-01-31 12:00:05 UTC also from leads" in result.stdout
+    assert "--break-glass" in result.stdout
+
+
 async def test_a_call_that_changed_in_that_moment_says_where_to_look(api: StandIn) -> None:
     api.answers = [web.json_response(item()), problem(409, "call_changed", "The call has changed.", state="vote_cast")]
     result = await invoke("approve", CALL, "--url", api.url)
