@@ -12,8 +12,8 @@ from services.approval.domain import Question
 class Notices(Protocol):
     """Hears of every question. The facts are those of the log at that moment, read from the leader.
 
-    At least once, on any replica: a redelivery, a restart or a wiped timer tells again. What must be sent once is
-    keyed by `notice_key`, which is the same each time. BrokerAway is passed on, and the notice comes again; everything
+    At least once, on any replica: a redelivery, a restart or a wiped timer tells again. Question, kind and groups name
+    what must be sent once. BrokerAway is passed on, and the notice comes again; everything
     else that goes wrong with a channel is the channel's, and must not be raised.
     """
 
@@ -29,8 +29,3 @@ class Notices(Protocol):
     async def decided(self, ref: CallRef, facts: Question) -> None:
         """The waiting ended as `facts.state` says. Where there is `facts.broken_glass`, one person approved alone, and
         everyone in `facts.concerned` is told who."""
-
-
-def notice_key(kind: str, facts: Question, *more: str) -> str:
-    """Names one notice for ever: of this kind, about this question; `more` tells several of a kind apart."""
-    return ":".join((kind, str(facts.ref), facts.digest, *more))
