@@ -142,13 +142,15 @@ class _Masking:
             walk.value(value, hints=hints)
             for container, key, code in walk.withheld:
                 self._withhold(container, key, code)
-            self.hits = {index: [hit] for index, hit in walk.told.items()}
+            kept = {index: [hit] for index, hit in walk.told.items() if self._keeps(index, hit)}
+            self.hits = {index: [hit] for index, hit in walk.told.items() if index not in kept}
             self.lone = len(self.texts) == 1 and self._is_lone(value)
             self._scan([*walk.names])
             self._rename()
-            done = {*walk.names, *walk.told}
+            done = {*walk.names, *self.hits}
             self._scan([i for i in range(len(self.texts)) if i not in done] if done else range(len(self.texts)))
             self._join_splits()
+            self.hits = {**kept, **self.hits}
             for index in sorted({*self.hits, *self.failed}):
                 self._write(index)
             view = self.document.view()
@@ -156,6 +158,10 @@ class _Masking:
             self.uninspectable["detector_failed"] = None
             view, self.findings, self.readings = UNINSPECTABLE, [], None
         return Masked(view, tuple(self.findings), tuple(self.uninspectable), tuple(self.readings or ()))
+
+    def _keeps(self, index: int, hit: Hit) -> bool:
+        """Whether the view shows what was told: then something else may still hide in it."""
+        return self.disguise(hit.entity, self.texts[index], self.walk.scalars.get(index)) is None
 
     def _is_lone(self, value: JsonValue) -> bool:
         members = len(value) if isinstance(value, dict) else 1

@@ -13,6 +13,7 @@ from callgate.jsontext import RawNumber, dump, parse
 from services.masking.catalogue import BUILT_IN
 from services.masking.document import decimal_text
 from services.masking.domain import UNINSPECTABLE, Limits, Masked, mask
+from services.masking.hints import hints_of
 from services.masking.leaf import Leaf
 from services.masking.machine import Machine, default_machine
 from services.masking.recogniser import Detectors, Finder, Hit
@@ -213,3 +214,12 @@ def test_a_key_holds_for_the_value_of_the_object_below() -> None:
     masked = mask({"db_password": {"sensitive": True, "type": "string", "value": "hunter2"}})
     assert masked.view == {"db_password": {"sensitive": True, "type": "string", "value": "[PASSWORD]"}}
     assert mask({"password": {"type": "string", "minLength": 8}}).findings == ()
+
+
+def test_what_is_told_and_kept_is_looked_into() -> None:
+    hints = hints_of({"properties": {"page": {"x-callgate-mask": "URL"}}})
+    masked = mask({"page": "https://x.example/?card=4111111111111111"}, hints)
+    assert masked.view == {"page": "https://x.example/?card=[CREDIT_CARD]"}
+    plain = mask({"page": "https://x.example/"}, hints)
+    assert plain.view == {"page": "https://x.example/"}
+    assert [finding.entity for finding in plain.findings] == ["URL"]
