@@ -80,7 +80,7 @@ class ChainRecorder(AggregateRecorder):
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
         """IntegrityError where somebody else continued the call; OperationalError: it may or may not stand."""
-        if kwargs:
+        if any(given is not None for given in kwargs.values()):  # an application always names `tracking`
             raise NotSupportedError("a chain holds events and nothing beside them")
         if not stored_events:
             return

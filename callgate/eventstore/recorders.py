@@ -47,7 +47,7 @@ class JetStreamAggregateRecorder(AggregateRecorder):
         return None
 
     def _insert(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
-        if kwargs:
+        if any(given is not None for given in kwargs.values()):  # an application always names `tracking`
             raise NotSupportedError("this recorder stores events and nothing beside them")
         return self._insert_entries([self.shape.entry(event) for event in stored_events])
 
@@ -183,7 +183,7 @@ class JetStreamProcessRecorder(JetStreamTrackingRecorder, JetStreamApplicationRe
         tracking: Tracking | None = kwargs.pop("tracking", None)
         if tracking is None:
             return super()._insert(stored_events, **kwargs)
-        if kwargs:
+        if any(given is not None for given in kwargs.values()):
             raise NotSupportedError("this recorder stores events, and the tracking of others")
         events = [self.shape.entry(event) for event in stored_events]
         return self._insert_entries([*events, self._tracked(tracking)])[: len(events)]

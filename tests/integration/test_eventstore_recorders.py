@@ -4,9 +4,11 @@ The user has just the rights that docs/eventstore.md names.
 """
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from eventsourcing.tests import application as applications
 from eventsourcing.tests import persistence as library  # a module: its abstract cases are not to be collected
 from eventsourcing.utils import Environment, get_topic
 from eventstore_server import PREFIX, STREAM, TRACKING, Server, empty_stream, running_server
@@ -77,6 +79,41 @@ class TestProcessRecorder(OnStream, library.ProcessRecorderTestCase):
         return JetStreamProcessRecorder(self.connection, STREAM, PREFIX, TRACKING)
 
 
+def environment(server: Server) -> dict[str, str]:
+    return {
+        "PERSISTENCE_MODULE": "callgate.eventstore",
+        "NATS_URL": server.url,
+        "NATS_USER": "writer",
+        "NATS_PASSWORD": server.password,
+        "NATS_INBOX_PREFIX": "_INBOX_writer",
+        "NATS_STREAM": STREAM,
+        "NATS_PREFIX": "store",
+    }
+
+
+class TestApplication(OnStream, applications.ExampleApplicationTestCase):
+    """With snapshots."""
+
+    expected_factory_topic = get_topic(JetStreamFactory)
+
+    @pytest.fixture(autouse=True)
+    def _environment(self, _on_stream: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """The library's test leaves its application open."""
+        opened: list[Connection] = []
+
+        def connect(*servers: Any, **options: Any) -> Connection:
+            opened.append(open_connection(*servers, **options))
+            return opened[-1]
+
+        open_connection = Connection.open
+        monkeypatch.setattr(Connection, "open", connect)
+        for name, value in environment(self.server).items():
+            monkeypatch.setenv(name, value)
+        yield
+        for connection in opened:
+            connection.close()
+
+
 class OwnTrackingRecorder(JetStreamTrackingRecorder):
     pass
 
@@ -84,17 +121,7 @@ class OwnTrackingRecorder(JetStreamTrackingRecorder):
 class TestFactory(OnStream, library.InfrastructureFactoryTestCase[JetStreamFactory]):
     @pytest.fixture(autouse=True)
     def _environment(self, _on_stream: None) -> None:
-        self.env = Environment(
-            env={
-                "PERSISTENCE_MODULE": "callgate.eventstore",
-                "NATS_URL": self.server.url,
-                "NATS_USER": "writer",
-                "NATS_PASSWORD": self.server.password,
-                "NATS_INBOX_PREFIX": "_INBOX_writer",
-                "NATS_STREAM": STREAM,
-                "NATS_PREFIX": "store",
-            }
-        )
+        self.env = Environment(env=environment(self.server))
 
     def expected_factory_class(self) -> type[JetStreamFactory]:
         return JetStreamFactory
