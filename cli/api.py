@@ -18,9 +18,8 @@ _ADVICE = {
     429: "try again in a moment",
     503: "try again in a moment",
 }
-_ADVICE_ON = {"call_changed": "`callgate approvals` shows it as it is now"}
-
 _ADVICE_ON = {
+    "call_changed": "`callgate approvals` shows it as it is now",
     "not_found": "`callgate approvals` lists the calls that wait for you",
     "unknown_freeze": "`callgate freezes` lists them",
 }

@@ -99,8 +99,8 @@ async def test_finds_nothing_wrong_where_nothing_is(
     assert [warning.split()[0] for warning in found["warn"]] == ["root"]
     for subject in ("keys", "broker", "streams", "consumers", "disk", "clock", "durability", "policies", "api"):
         assert named(found["ok"], f"{subject} "), subject
-    assert named(found["ok"], "streams 7 stand")
-    assert named(found["ok"], "consumers 5 stand")
+    assert named(found["ok"], "streams 8 stand")
+    assert named(found["ok"], "consumers 7 stand")
     assert named(found["ok"], "issuers", "1 keys")
 
 
@@ -140,9 +140,9 @@ async def test_one_services_host_sees_its_own_part(
         code, found = await examined(deployment.settings, capsys, server["url"])
     assert (code, found["FAIL"], found["warn"]) == (0, [], [])
     assert named(found["ok"], "broker", "lets executor in")
-    assert named(found["ok"], "streams 7 stand")
+    assert named(found["ok"], "streams 8 stand")
     assert named(found["ok"], "consumers 1 stand")
-    assert named(found["note"], "consumers 4 more", "provisioner")
+    assert named(found["note"], "consumers 6 more", "provisioner")
     assert named(found["note"], "no keys of ingress, masking")
 
 
