@@ -11,7 +11,6 @@ first was read back; an insert of more is refused, and nothing is ever stored in
 """
 
 import asyncio
-import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -113,7 +112,7 @@ class ChainRecorder(AggregateRecorder):
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         """From the log's loop, in the library's errors, none of which has another cause in it."""
-        if not self._loop.is_running() or getattr(self._loop, "_thread_id", None) == threading.get_ident():
+        if not self._loop.is_running() or _running_loop() is self._loop:
             work.close()
             raise ProgrammingError("the log's loop must run, in another thread than the caller's")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -127,3 +126,10 @@ class ChainRecorder(AggregateRecorder):
             raise OperationalError("the log is away: the event may or may not stand") from None
         finally:
             future.cancel()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -89,17 +89,17 @@ class EventStream:
         """The last sequence where the insert stands after all; None to try again, from `expected` as set right."""
         first = entries[0].subject
         try:
-            # An insert stands as one piece or not at all, and the first of it would be next on its subject.
+            ends = {subject: await self._end(subject) for subject in firsts}
+            # An insert stands as one piece or not at all, and the first of it would be next on its subject. This look
+            # comes last: an earlier try that arrives only now would else be taken for somebody else's.
             after = await reading.leader_next(self.client, self.name, first, expected[first] + 1)
-            if after is not None and after.headers.get(INSERT) == insert_id:
-                return after.sequence + len(entries) - 1
-            for subject, version in firsts.items():
-                end = await self._end(subject)
-                if end[0] >= version:
-                    raise IntegrityError("the originator has that version already")
-                expected[subject] = end[1]
         except (BrokerAway, OperationalError):
             return None
+        if after is not None and after.headers.get(INSERT) == insert_id:
+            return after.sequence + len(entries) - 1
+        if any(ends[subject][0] >= version for subject, version in firsts.items()):
+            raise IntegrityError("the originator has that version already")
+        expected.update((subject, end[1]) for subject, end in ends.items())
         return None
 
     async def _end(self, subject: str) -> tuple[int, int]:

@@ -59,7 +59,11 @@ class JetStreamSubscription(Subscription["JetStreamApplicationRecorder"]):
         while not self._has_been_stopped:
             if self._ready:
                 return self._ready.popleft()
-            self._ready.extend(self._connection.run(self._feed.take(), timeout=None))
+            try:
+                self._ready.extend(self._connection.run(self._feed.take(), timeout=None))
+            except OperationalError:
+                if not self._has_been_stopped:
+                    raise
         raise StopIteration
 
     def stop(self) -> None:
@@ -90,15 +94,15 @@ class Feed:
         self._error: DataError | ProgrammingError | None = None
 
     async def take(self) -> list[Notification]:
-        """What has arrived, at least one; nothing once the feed has ended. What ended it, if anything did."""
+        """What has arrived, at least one. Once the feed has ended: the error that ended it, or OperationalError."""
         await self._news.wait()
         taken = list(self._arrived)
         self._arrived.clear()
         self._room.set()
         if not self._ended:
             self._news.clear()
-        elif not taken and self._error is not None:
-            raise self._error
+        elif not taken:
+            raise self._error or OperationalError("the subscription has ended")
         return taken
 
     async def end(self) -> None:
@@ -175,7 +179,7 @@ class Feed:
         loop = asyncio.get_running_loop()
         while (left := self._heard + SILENCE - loop.time()) > 0:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(min(left, SILENCE)):
                     await self._lost.wait()
                     return
 

@@ -99,6 +99,25 @@ class Lossy:
         raise NatsTimeoutError
 
 
+class Late(Lossy):
+    """A client whose first insert arrives when it is no longer waited for: as its writer asks `before` that."""
+
+    def __init__(self, client: Any, before: str) -> None:
+        super().__init__(client)
+        self._before = before
+        self._held: tuple[Any, ...] | None = None
+        self._was_held = False
+
+    async def request(self, subject: str, body: bytes, **more: Any) -> Any:
+        if subject.startswith(PREFIX) and not self._was_held:
+            self._held, self._was_held = (subject, body, more), True
+            raise NatsTimeoutError
+        if self._held is not None and self._before in str(body):
+            (held, bytes_of, options), self._held = self._held, None
+            await self._client.request(held, bytes_of, **options)
+        return await self._client.request(subject, body, **more)
+
+
 class TestInserting:
     def test_one_of_many_writers_of_a_version_wins(self, server: Server, connection: Connection) -> None:
         connections = [server.connect() for _ in range(4)]
@@ -139,6 +158,15 @@ class TestInserting:
         assert first is not None
         assert ids == list(range(first[0] + 1, first[0] + 1 + count))
         assert versions(recorder, originator) == [1, *later]
+
+    @pytest.mark.parametrize("before", ["last_by_subj", "next_by_subj"])
+    def test_a_first_try_that_arrives_late_is_ones_own(self, connection: Connection, before: str) -> None:
+        recorder = JetStreamApplicationRecorder(connection, STREAM, PREFIX)
+        originator = uuid4()
+        recorder.insert_events(events(originator, 1))
+        recorder._stream.client = Late(connection.client, before)  # type: ignore[assignment]
+        assert recorder.insert_events(events(originator, 2)) == [2]
+        assert versions(recorder, originator) == [1, 2]
 
     def test_several_originators_are_stored_together_or_not_at_all(
         self, recorder: JetStreamApplicationRecorder
