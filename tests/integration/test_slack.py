@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import statistics
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from contracts.events import (
     Approved,
     ArgumentsAmended,
     ArgumentsMasked,
+    Escalation,
     ExecutionCompleted,
     ExecutionStarted,
     Proof,
@@ -385,6 +387,32 @@ async def test_buttons_over_socket_mode(tmp_path: Path, slack: SlackStandIn) -> 
         assert await slack.push(slack.submit(view, "no", FINA)) == {"response_action": "clear"}
         await stage.until(asked.ref, "rejected")
         await slack.until(lambda: "Rejected by fina" in message.words)
+
+
+async def test_reminder_escalation_and_broken_glass_are_told_once(stage: Scene, slack: SlackStandIn) -> None:
+    at = now()
+    later = Escalation(approvers=("board",), at=at + timedelta(seconds=1.0))
+    more = {"remind_at": at + timedelta(seconds=0.5), "escalation": later, "break_glass": ("finance",)}
+    async with replica(stage) as http, replica(stage):
+        asked = await stage.ask(requirement(quorum=3).model_copy(update=more))
+        message = await first(slack)
+        reminder = await slack.until(lambda: next((one for one in slack.posted(threads=True) if one.thread_ts), None))
+        assert (reminder.thread_ts, reminder.words) == (message.ts, "Still waiting for a decision: payments.refund")
+        elsewhere = await slack.until(lambda: next(iter(slack.posted()[1:]), None))
+        assert elsewhere.channel == BOARD
+        assert elsewhere.button(APPROVE) is not None
+
+        headers = {"Authorization": f"Bearer {stage.issuer.mint('fina', ['finance'])}"}
+        alone = {"decision": "approve", "digest": asked.digest, "reason": "the site is down", "break_glass": True}
+        async with http.post(f"/v1/approvals/{asked.ref}/votes", json=alone, headers=headers) as answer:
+            assert answer.status == 201, await answer.text()
+        await slack.until(lambda: len(slack.posted(threads=True)) == 5)
+        await slack.until(lambda: all("Approved: payments" in one.words for one in (message, elsewhere)))
+        await settled_but(stage, asked)
+    glass = slack.posted(threads=True)[3:]
+    assert {(one.channel, one.thread_ts) for one in glass} == {(FINANCE, message.ts), (BOARD, elsewhere.ts)}
+    assert {one.words for one in glass} == {"Glass broken: approved by fina alone: payments.refund"}
+    assert len(slack.messages) == 5
 
 
 async def test_how_long_it_takes_to_slacks_door(stage: Scene, slack: SlackStandIn) -> None:
