@@ -20,9 +20,10 @@ from callgate.log.messages import Message
 from callgate.records import Records, Standing
 from callgate.sealing import Place
 from contracts.freezes import Freeze, Freezes, first_stopping
+from contracts.grants import Grant, Grants
 from contracts.identity import Principal
-from contracts.records import Frozen, FrozenV1, Unfrozen
-from contracts.subjects import ALL_FREEZES, CONTROL, CallRef, Partition
+from contracts.records import Frozen, FrozenV1, Granted, GrantRevoked, GrantUsed, Unfrozen
+from contracts.subjects import ALL_FREEZES, ALL_GRANTS, CONTROL, CallRef, Partition
 
 logger = logging.getLogger("callgate.control")
 
@@ -35,11 +36,20 @@ _UNKNOWN_KEPT = 64
 class Feed:
     """Every record of CONTROL that fits a filter, handed to `take` once, in order, verified."""
 
-    def __init__(self, client: Client, records: Records, subject_filter: str, take: Callable[[Standing], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        records: Records,
+        subject_filter: str,
+        take: Callable[[Standing], None],
+        saw: Callable[[Message], None] = lambda _: None,
+    ) -> None:
+        """`saw` is told of every message first, whether it verifies or not."""
         self._client = client
         self._records = records
         self._filter = subject_filter
         self._take = take
+        self._saw = saw
         self._next = 1
         self._reading = asyncio.Lock()
         self._queued: asyncio.Task[None] | None = None
@@ -72,11 +82,14 @@ class Feed:
             self._verify(message)
         if self._next == 1:  # the past in batches from any replica, the rest below from the leader
             async for message in reading.direct_all(self._client, CONTROL, self._filter):
-                self._verify(message)
-                self._next = message.sequence + 1
+                self._pass(message)
         while (message_ := await reading.leader_next(self._client, CONTROL, self._filter, self._next)) is not None:
-            self._verify(message_)
-            self._next = message_.sequence + 1
+            self._pass(message_)
+
+    def _pass(self, message: Message) -> None:
+        self._saw(message)
+        self._verify(message)
+        self._next = message.sequence + 1
 
     def _verify(self, message: Message) -> None:
         before = self._unknown.pop(message.sequence, None)
@@ -117,6 +130,42 @@ class FreezeBook:
     def stopping(self, principal: Principal, session_id: str | None, function: str) -> Freeze | None:
         """The freeze that stops such a call at this moment, as far as is known."""
         return first_stopping(self.in_force(), principal, session_id, function)
+
+
+class GrantBook:
+    """The grants of a deployment, with what was counted on them."""
+
+    def __init__(self, client: Client, records: Records, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._grants = Grants()
+        self._last: dict[str, int] = {}
+        feed = Feed(client, records, ALL_GRANTS, self._apply, self._saw)
+        self.refresh = feed.refresh
+        self.follow = feed.follow
+
+    def _saw(self, message: Message) -> None:
+        self._last[_grant_of(message.subject)] = message.sequence
+
+    def _apply(self, standing: Standing) -> None:
+        if isinstance(standing.data, Granted | GrantUsed | GrantRevoked):
+            self._grants = self._grants.apply(standing.record, standing.digest)
+
+    def get(self, grant_id: str) -> Grant | None:
+        return self._grants.all.get(grant_id)
+
+    def in_force(self) -> tuple[Grant, ...]:
+        """Those that count at this moment, the soonest to expire first."""
+        now = self._clock()
+        found = (grant for grant in self._grants.all.values() if grant.in_force(now))
+        return tuple(sorted(found, key=lambda grant: (grant.data.expires_at, grant.data.grant_id)))
+
+    def last_sequence(self, grant_id: str) -> int:
+        """Of all that is known to stand about the grant, aliens included."""
+        return self._last.get(grant_id, 0)
+
+
+def _grant_of(subject: str) -> str:
+    return subject.split(".")[2]
 
 
 def reason_place(kind: str, record_id: str) -> Place:

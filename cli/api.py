@@ -22,6 +22,7 @@ _ADVICE_ON = {
     "call_changed": "`callgate approvals` shows it as it is now",
     "not_found": "`callgate approvals` lists the calls that wait for you",
     "unknown_freeze": "`callgate freezes` lists them",
+    "unknown_grant": "`callgate grants` lists them",
 }
 
 

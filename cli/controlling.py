@@ -1,7 +1,8 @@
-"""What the commands of `control_commands` do: freezes over the public HTTP API."""
+"""What the commands of `control_commands` do: freezes and grants over the public HTTP API."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -70,6 +71,95 @@ async def unfreeze(url: str, token: str, freeze_id: str, as_json: bool) -> int:
         output.say(f"{styled('lifted', 'green', bold=True)}: {_what(lifted)}; what was cancelled stays cancelled")
 
     return await asked(url, token, work, "whether it is lifted, `callgate freezes` tells")
+
+
+_CONDITION = re.compile(r"\s*([^<>=!|]+?)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*")
+_COMPARISONS = {"<=": "lte", ">=": "gte", "!=": "ne", "=": "eq", "<": "lt", ">": "gt"}
+
+
+def conditions(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """`amount<=40` → {"amount": {"lte": 40}}; `currency=USD|EUR` → {"currency": {"in": […]}}. ConfigurationError."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        match = _CONDITION.fullmatch(text)
+        if match is None:
+            raise ConfigurationError("bad_condition", "--when takes e.g. 'amount<=40', 'currency=USD|EUR'")
+        name, comparison, values = match[1], _COMPARISONS[match[2]], [_value(part) for part in match[3].split("|")]
+        if len(values) > 1:
+            if comparison != "eq":
+                raise ConfigurationError("bad_condition", "several values, as in 'currency=USD|EUR', go with = alone")
+            comparison = "in"
+        tests = found.setdefault(name, {})
+        if comparison in tests:
+            raise ConfigurationError("bad_condition", "a parameter is compared twice in the same way")
+        tests[comparison] = values if comparison == "in" else values[0]
+    return found
+
+
+def _value(text: str) -> Any:
+    """A number or a boolean where it reads as one, a text otherwise; quotes make it a text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text.strip()
+    return value if isinstance(value, str | int | float) else text.strip()
+
+
+def grant_scope(call_id: str | None, same_session: bool, named: Mapping[str, str | None]) -> dict[str, Any]:
+    """Whose calls of which function. ConfigurationError unless it is a call, or an agent and a function."""
+    given = {name: value for name, value in named.items() if value is not None}
+    if call_id is not None:
+        if given:
+            raise ConfigurationError("one_scope", "a call says itself whose it is; leave the other options out")
+        return {"call": call_id, "bind": "session" if same_session else "agent"}
+    if same_session or not {"agent", "function"} <= given.keys():
+        raise ConfigurationError("one_scope", "name a call that waits, or --agent and --function")
+    return given
+
+
+async def grant(url: str, token: str, body: dict[str, Any], as_json: bool) -> int:
+    async def work(api: Api) -> None:
+        granted = await api.post("/v1/grants", body)
+        if as_json:
+            output.say(json.dumps(granted))
+            return
+        output.say(f"{styled('granted', 'green', bold=True)}: {_granted(granted)}")
+        output.say("\n".join(f"  {printable(line)}" for line in granted["policy"].splitlines()))
+        output.say(f"  `callgate grants revoke {printable(granted['id'])}` ends it")
+
+    return await asked(url, token, work, "whether it is granted, `callgate grants` tells")
+
+
+async def list_grants(url: str, token: str, as_json: bool) -> int:
+    async def work(api: Api) -> None:
+        document = await api.get("/v1/grants")
+        if as_json:
+            output.say(json.dumps(document))
+            return
+        for item in document["grants"]:
+            output.say(styled(printable(item["id"]), "cyan"))
+            output.say(f"  {_granted(item)}")
+            if item["conditions"]:
+                output.say(f"  where {printable(json.dumps(item['conditions'], ensure_ascii=False))}")
+            output.say(f"  by {printable(item['by'])}: {printable(item['reason'] or '(reason erased)')}")
+        output.say(f"{len(document['grants'])} in force" if document["grants"] else "nothing is granted")
+
+    return await asked(url, token, work)
+
+
+async def revoke(url: str, token: str, grant_id: str, as_json: bool) -> int:
+    async def work(api: Api) -> None:
+        revoked = await api.delete(f"/v1/grants/{quote(grant_id, safe='')}")
+        output.say(json.dumps(revoked) if as_json else f"{styled('revoked', 'yellow', bold=True)}: {_granted(revoked)}")
+
+    return await asked(url, token, work, "whether it is revoked, `callgate grants` tells")
+
+
+def _granted(item: Mapping[str, Any]) -> str:
+    user = f" for {printable(item['on_behalf_of'])}" if item.get("on_behalf_of") else ""
+    session = f" in {printable(item['session'])}" if item.get("session") else ""
+    left = f"{item['left']} of {item['uses']} left"
+    return f"{printable(item['function'])} by {printable(item['agent'])}{user}{session}, {left}{_until(item)}"
 
 
 async def asked(url: str, token: str, work: Callable[[Api], Awaitable[None]], doubt: str | None = None) -> int:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import RedirectResponse
 
 from callgate.cedar.published import PublishedPolicies
-from callgate.control import FreezeBook
+from callgate.control import FreezeBook, GrantBook
 from callgate.errors import ConfigurationError
 from callgate.identity.authenticator import Authenticator
 from callgate.identity.fetch import AiohttpFetcher
@@ -19,6 +19,8 @@ from contracts.identity import Role
 from contracts.subjects import deliver_subject
 from services.approval.freeze_routes import freeze_routes
 from services.approval.freezing import Freezing
+from services.approval.grant_routes import grant_routes
+from services.approval.granting import Granting
 from services.approval.handlers import Approval
 from services.approval.looks import Looks
 from services.approval.pages import page_routes
@@ -52,6 +54,14 @@ async def build(platform: Platform) -> Service:
     )
     freezes = FreezeBook(platform.client, platform.records, platform.clock)
     await freezes.refresh()
+    granting = Granting(
+        records=platform.records,
+        sealer=platform.sealer,
+        book=GrantBook(platform.client, platform.records, platform.clock),
+        policies=policies,
+        catalog=platform.catalog,
+        clock=platform.clock,
+    )
     freezing = Freezing(
         log=platform.log,
         records=platform.records,
@@ -86,6 +96,7 @@ async def build(platform: Platform) -> Service:
             _front_door(),
             api_routes(approval, views, looks, authenticator),
             freeze_routes(freezing, platform.catalog, authenticator),
+            grant_routes(granting, approval, platform.catalog, authenticator),
             page_routes(approval, views, looks, sessions, policies, platform.clock, _development_issuer(settings)),
             *hooked.routers,
         ),

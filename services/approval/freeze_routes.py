@@ -86,6 +86,8 @@ def _not_allowed(code: str) -> NoReturn:
     details = {
         "delegated": "This is a person's own decision; sign in yourself, not through an agent.",
         "not_permitted": "No policy permits you to do this.",
+        "own_call": "Nobody grants what is asked by or for themselves.",
+        "grant_insufficient": "Your approval alone would not do for such calls, and a grant is no more than that.",
     }
     raise Problem(403, code, details[code]) from None
 

@@ -8,6 +8,7 @@ from callgate.ids import token
 from callgate.platform import Platform
 from callgate.service import Service
 from contracts.identity import Role
+from services.executor.grants import GrantChecks
 from services.executor.handlers import Executor
 from services.executor.http import HttpRunner
 
@@ -30,6 +31,7 @@ async def build(platform: Platform) -> Service:
         environ=os.environ,
         instance=settings.instance or f"executor-{token(5)}",
         freezes=freezes,
+        grants=GrantChecks(platform.records),
         clock_skew=timedelta(seconds=settings.clock_skew),
         clock=platform.clock,
     )

@@ -37,6 +37,7 @@ from services.executor.domain import (
     authorise,
     next_step,
 )
+from services.executor.grants import GrantChecks
 from services.executor.http import Completed, HttpRunner, NotSent, Outcome
 from services.executor.request import HttpRequest, RequestError, build_request
 
@@ -75,6 +76,7 @@ class Executor:
         environ: Mapping[str, str],
         instance: str,
         freezes: FreezeBook,
+        grants: GrantChecks,
         clock_skew: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
@@ -85,6 +87,7 @@ class Executor:
         self._environ = environ
         self._instance = instance
         self._freezes = freezes
+        self._grants = grants
         self._skew = clock_skew
         self._clock = clock
         self._unsent: dict[CallRef, str] = {}
@@ -106,6 +109,8 @@ class Executor:
             # An `allowed` that stands in no valid chain is an alien: alarmed by the reading, never acted on.
             logger.error("not executed: no authorised chain", extra={"call": str(recorded.ref)})
             return None
+        if isinstance(authorised, Authorised):
+            authorised = await self._grants.refusal(call, recorded, authorised.function) or authorised
         while True:
             try:
                 return await self._proceed(call, recorded, authorised, delivery)

@@ -45,6 +45,7 @@ FAILED: Mapping[str, str] = MappingProxyType(
     {
         "function_unknown": "The function is no longer declared; nothing was sent.",
         "function_changed": "The function's definition changed after it was judged; nothing was sent. Call again.",
+        "grant_invalid": "The grant that lifted the approval does not cover this call; nothing was sent. Call again.",
         "credential_missing": "The function's credential is missing; nothing was sent. Tell the operator.",
         "credential_unreadable": "The function's credential cannot be read; nothing was sent. Tell the operator.",
         "credential_malformed": "The function's credential is malformed; nothing was sent. Tell the operator.",

@@ -1,10 +1,11 @@
 """Puts policy together. What it does with which event is the table at the end."""
 
-from callgate.control import FreezeBook
+from callgate.control import FreezeBook, GrantBook
 from callgate.platform import Platform
 from callgate.service import Service
 from contracts.identity import Role
 from services.policy.domain import Rules
+from services.policy.grants import GrantUses
 from services.policy.handlers import Policy
 from services.policy.sessions import Sessions
 from services.policy.source import PolicySource
@@ -24,6 +25,13 @@ async def build(platform: Platform) -> Service:
         catalog=platform.catalog,
         sessions=Sessions(platform.client),
         freezes=freezes,
+        grants=GrantUses(
+            platform.log,
+            GrantBook(platform.client, platform.records, platform.clock),
+            platform.records,
+            platform.catalog,
+            platform.clock,
+        ),
         clock=platform.clock,
     )
     return Service(

@@ -145,6 +145,19 @@ def decide_approved(rules: Rules, facts: CallFacts, requirements_met: Requiremen
     return _verdict(policies, facts, "allowed", "approved", decided, requirements)
 
 
+def covers(rules: Rules, facts: CallFacts, grant: PolicySet) -> bool:
+    """Whether the conditions of a grant hold for these arguments."""
+    try:
+        judged = rules.functions.get(facts.function.name) if facts.function else None
+        if judged is None or not facts.inspectable:
+            return False
+        requests = [_request(judged, facts, context) for context in _contexts(judged, facts, (True,))]
+        entities = grant.agent(facts.principal.id, facts.principal.groups)
+    except (_Denial, ValueError):
+        return False
+    return all(evaluation.decision for evaluation in grant.evaluate(requests, entities))
+
+
 class _Denial(Exception):
     """No evaluation, or none that counts. It carries no text from elsewhere, and no cause."""
 

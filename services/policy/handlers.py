@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from callgate.control import FreezeBook
@@ -12,7 +13,7 @@ from callgate.ids import uuid7
 from callgate.jsontext import JsonTextError, parse
 from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
-from contracts.events import Allowed, ApprovalRequired, ArgumentsMasked, Denied, EventData, Recorded
+from contracts.events import Allowed, ApprovalRequired, ArgumentsMasked, Denied, EventData, GrantUse, Recorded
 from contracts.functions import Catalog
 from contracts.lifecycle import Call
 from contracts.model import JsonValue
@@ -25,6 +26,7 @@ from services.policy.domain import (
     decide,
     decide_approved,
 )
+from services.policy.grants import GrantUses
 from services.policy.sessions import Sessions
 
 logger = logging.getLogger("services.policy")
@@ -47,6 +49,7 @@ class Policy:
         catalog: Catalog,
         sessions: Sessions,
         freezes: FreezeBook,
+        grants: GrantUses,
         clock: Callable[[], datetime],
     ) -> None:
         self._log = log
@@ -55,13 +58,19 @@ class Policy:
         self._catalog = catalog
         self._sessions = sessions
         self._freezes = freezes
+        self._grants = grants
         self._clock = clock
 
     async def on_arguments_masked(self, recorded: Recorded, delivery: Delivery) -> None:
         """3. The first judgement: allowed, denied, or held back until people approve."""
         rules = self._rules()
         facts = await self._facts(recorded, rules)
-        await self._append(decide(rules, facts), facts, recorded, delivery)
+        verdict, use = decide(rules, facts), None
+        if verdict.outcome == "approval_required":
+            use = await self._grants.use(recorded.ref, facts, verdict, rules)
+        if use is not None:
+            verdict = replace(verdict, outcome="allowed", code="granted")
+        await self._append(verdict, facts, recorded, delivery, use)
 
     async def on_approved(self, recorded: Recorded, delivery: Delivery) -> None:
         """3, again: under the policies of this moment, with the votes that the chain proves."""
@@ -106,14 +115,21 @@ class Policy:
             logger.warning("arguments do not open", extra={"call": str(recorded.ref), "code": error.code})
             return None, None, False
 
-    async def _append(self, verdict: Verdict, facts: CallFacts, answers: Recorded, delivery: Delivery) -> None:
+    async def _append(
+        self,
+        verdict: Verdict,
+        facts: CallFacts,
+        answers: Recorded,
+        delivery: Delivery,
+        use: GrantUse | None = None,
+    ) -> None:
         digest = self._catalog.digest_of(facts.function.name) if facts.function else _UNKNOWN_FUNCTION
-        draft = Draft(uuid7(), facts.now, event_of(verdict, digest))
+        draft = Draft(uuid7(), facts.now, event_of(verdict, digest, use))
         await self._log.append(draft, answers, traceparent=delivery.traceparent)
 
 
-def event_of(verdict: Verdict, function_digest: str) -> EventData:
-    """The event that records a verdict."""
+def event_of(verdict: Verdict, function_digest: str, use: GrantUse | None = None) -> EventData:
+    """The event that records a verdict; `use` where a grant gave it."""
     judged = {
         "policy_set": verdict.policy_set,
         "policies": verdict.policies,
@@ -121,7 +137,7 @@ def event_of(verdict: Verdict, function_digest: str) -> EventData:
         "function_digest": function_digest,
     }
     if verdict.outcome == "allowed":
-        return Allowed.model_validate(judged)
+        return Allowed.model_validate({**judged, "grant": use})
     if verdict.outcome == "approval_required":
         return ApprovalRequired.model_validate({**judged, "requirements": verdict.requirements})
     return Denied.model_validate({**judged, "code": verdict.code, "problems": verdict.problems})

@@ -13,7 +13,16 @@ from callgate.streams import CONSUMED, ConsumerSpec, consumers, streams
 from contracts.events import EVENTS
 from contracts.identity import Role
 from contracts.records import Accessed, Alarmed
-from contracts.subjects import Partition, access_subject, alarm_subject, event_filter
+from contracts.subjects import (
+    Partition,
+    access_subject,
+    alarm_subject,
+    event_filter,
+    freeze_subject,
+    grant_revoked_subject,
+    grant_subject,
+    grant_use_subject,
+)
 
 SERVICES = [role for role in Role if role is not Role.PROVISIONER]
 USERS = {role: f"password-of-{role}-long" for role in Role}
@@ -216,3 +225,14 @@ def test_the_limit_of_the_store_is_the_server_s_and_over_all_replicas_the_accoun
     assert "max_file_store: 5000\n" in text
     assert "jetstream: { max_file: 15000 }" in text
     assert "max_file" not in nats_config(USERS, port=4222, store_dir="/data")
+
+
+def test_freezes_and_grants_are_made_by_approval_and_counted_by_policy() -> None:
+    for subject, role in (
+        (freeze_subject("f1"), Role.APPROVAL),
+        (grant_subject("g1"), Role.APPROVAL),
+        (grant_revoked_subject("g1"), Role.APPROVAL),
+        (grant_use_subject("g1", "c1"), Role.POLICY),
+    ):
+        assert [one for one in SERVICES if may_publish(one, subject)] == [role]
+    assert not any(may_publish(one, "control.grant.g1") for one in SERVICES)

@@ -12,7 +12,7 @@ from aiohttp import web
 from typer.testing import CliRunner, Result
 
 from callgate.errors import CallgateError, ConfigurationError
-from cli import control_commands
+from cli import control_commands, controlling
 
 FREEZE = {
     "id": "01990000-0000-7000-8000-000000000001",
@@ -23,6 +23,23 @@ FREEZE = {
     "since": "2026-01-31T12:00:00.000000Z",
     "expires_at": None,
     "reason": "odd calls",
+}
+GRANT = {
+    "id": "01990000-0000-7000-8000-000000000002",
+    "by": "sam",
+    "agent": "support-bot",
+    "issuer": "https://issuer.test",
+    "on_behalf_of": "kim",
+    "session": None,
+    "function": "payments.refund",
+    "conditions": {"amount": {"lte": 40}},
+    "policy": "permit (\n  principal\n);",
+    "uses": 5,
+    "left": 4,
+    "calls": [],
+    "since": "2026-01-31T12:00:00.000000Z",
+    "expires_at": "2026-01-31T12:30:00.000000Z",
+    "reason": "month end",
 }
 
 
@@ -40,6 +57,9 @@ class StandIn:
         self.asked.append((request.method, request.rel_url.raw_path, body))
         if self.answers:
             return self.answers.pop(0)
+        if request.path.startswith("/v1/grants"):
+            found = {"grants": [GRANT]} if request.method == "GET" else GRANT
+            return web.json_response(found, status=201 if request.method == "POST" else 200)
         if request.method == "POST":
             return web.json_response({**FREEZE, **body_of(body), "cancelling": 2}, status=201)
         if request.method == "DELETE":
@@ -152,3 +172,65 @@ async def test_when_nobody_answers_the_doubt_is_named(api: StandIn) -> None:
     result = await invoke(api, "freeze", "--all", "--reason", "odd")
     assert isinstance(result.exception, CallgateError)
     assert "`callgate freezes` tells" in result.exception.detail
+
+
+# Grants
+
+TERMS = {"uses": 5, "for": "30m", "reason": "month end"}
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (("1-0.s.c",), {"call": "1-0.s.c", "bind": "agent", "conditions": {}}),
+        (("1-0.s.c", "--same-session"), {"call": "1-0.s.c", "bind": "session", "conditions": {}}),
+        (
+            ("--agent", "bot", "--function", "payments.refund", "--when", "amount<=40", "--when", "currency = USD|EUR"),
+            {
+                "agent": "bot",
+                "function": "payments.refund",
+                "conditions": {"amount": {"lte": 40}, "currency": {"in": ["USD", "EUR"]}},
+            },
+        ),
+    ],
+)
+async def test_grants_what_is_named(api: StandIn, words: tuple[str, ...], body: dict[str, Any]) -> None:
+    result = await invoke(api, "grant", *words, "--uses", "5", "--reason", "month end")
+    assert result.exit_code == 0, result.output
+    assert api.asked == [("POST", "/v1/grants", {**body, **TERMS})]
+    assert "granted: payments.refund by support-bot for kim, 4 of 5 left, until 2026-01-31T12:30" in result.stdout
+    assert f"callgate grants revoke {GRANT['id']}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--agent", "bot"),
+        ("--function", "payments.refund"),
+        ("1-0.s.c", "--agent", "bot"),
+        ("--agent", "b", "--function", "f.g", "--same-session"),
+        ("1-0.s.c", "--when", "amount"),
+        ("1-0.s.c", "--when", "amount<1|2"),
+        ("1-0.s.c", "--when", "amount<1", "--when", "amount<2"),
+    ],
+)
+async def test_grants_one_scope_or_nothing(api: StandIn, words: tuple[str, ...]) -> None:
+    result = await invoke(api, "grant", *words, "--reason", "month end")
+    assert isinstance(result.exception, ConfigurationError)
+    assert api.asked == []
+
+
+async def test_lists_and_revokes_grants(api: StandIn) -> None:
+    result = await invoke(api, "grants")
+    assert "payments.refund by support-bot for kim, 4 of 5 left" in result.stdout
+    assert 'where {"amount": {"lte": 40}}\n  by sam: month end\n1 in force' in result.stdout
+    assert json.loads((await invoke(api, "grants", "--json")).stdout) == {"grants": [GRANT]}
+    result = await invoke(api, "grants", "revoke", GRANT["id"] or "")  # type: ignore[arg-type]
+    assert "revoked: payments.refund" in result.stdout
+    assert api.asked[-1] == ("DELETE", f"/v1/grants/{GRANT['id']}", None)
+
+
+def test_conditions_read_as_they_are_written() -> None:
+    found = controlling.conditions(["a<1.5", "b!=x", "c=true", 'd="12"', "/order/n >= 3"])
+    assert found == {"a": {"lt": 1.5}, "b": {"ne": "x"}, "c": {"eq": True}, "d": {"eq": "12"}, "/order/n": {"gte": 3}}

@@ -4,15 +4,17 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
 from memory_freezes import EVERYTHING, MemoryFreezes
-from memory_log import Calls, Clock, MemoryLog, MemorySealer, delivery
+from memory_log import AGENT, NOW, RITA, Calls, Clock, MemoryLog, MemorySealer, delivery
 
+from callgate.cedar.grants import grant_text
 from callgate.errors import BrokerAway, Rejected, Retryable
 from callgate.ids import uuid7
+from callgate.records import Records, Standing
 from callgate.sealing import Place
 from contracts.events import (
     Allowed,
@@ -21,19 +23,26 @@ from contracts.events import (
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionStarted,
+    GrantUse,
     OutcomeUnknown,
     Recorded,
+    Sealed,
     make_event,
 )
 from contracts.functions import Catalog, Credential, FunctionSpec, HttpConnection
+from contracts.identity import Role
+from contracts.records import Granted, GrantRevoked, GrantUsed, RecordData, make_record
+from contracts.subjects import CONTROL, grant_revoked_subject, grant_subject, grant_use_subject
 from services.executor import handlers
 from services.executor.credentials import CredentialHeader
+from services.executor.grants import GrantChecks
 from services.executor.handlers import Executor
 from services.executor.http import Completed, HttpRunner, NotSent, Outcome, Unknown
 from services.executor.request import HttpRequest
 
 SKEW = 2.0
 TIMEOUT = 30.0
+GRANTED = "c" * 64
 OK = Completed(200, "application/json", b'{"ok":true}', False, 4.2)
 TOKEN = "sesame-sesame"
 AMOUNT = {"type": "object", "properties": {"amount": {"type": "number"}}}
@@ -90,6 +99,21 @@ class Runner:
         return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
 
 
+@dataclass
+class Control:
+    """CONTROL, as far as somebody looks for the first record of a subject."""
+
+    stands: dict[str, Standing] = field(default_factory=dict)
+
+    def put(self, subject: str, data: RecordData, sequence: int, at: datetime = NOW) -> None:
+        record = make_record("r", "test", subject, at, data)
+        self.stands[subject] = Standing(record, Role.APPROVAL, GRANTED, sequence)
+
+    async def first(self, stream: str, subject: str) -> Standing | None:
+        assert stream == CONTROL
+        return self.stands.get(subject)
+
+
 class Scene:
     def __init__(self) -> None:
         self.clock = Clock()
@@ -97,6 +121,7 @@ class Scene:
         self.sealer = MemorySealer()
         self.runner = Runner(self.log.journal)
         self.freezes = MemoryFreezes()
+        self.control = Control()
         self.environ = {"SHOP": TOKEN}
         self.catalog = CATALOG
         self.executor = self.replica()
@@ -110,6 +135,7 @@ class Scene:
             environ=self.environ,
             instance=instance,
             freezes=self.freezes.as_book,
+            grants=GrantChecks(cast(Records, self.control)),
             clock_skew=timedelta(seconds=SKEW),
             clock=self.clock,
         )
@@ -696,3 +722,90 @@ async def test_a_freeze_before_a_repetition_leaves_the_outcome_unknown(scene: Sc
     await scene.deliver(allowed)
     assert scene.last(allowed) == OutcomeUnknown(code="frozen")
     assert len(scene.runner.sent) == 1
+
+
+# Grants
+
+
+def by_grant(scene: Scene, **changed: Any) -> Recorded:
+    """A call that a grant allowed, its records on CONTROL as policy and approval left them, but for what `changed`."""
+    masked = Calls(scene.log, scene.sealer).masked()
+    ref, digest = masked.ref, CATALOG.digest_of("shop.pay")
+    function = CATALOG.get("shop.pay")
+    assert function is not None
+    given: dict[str, Any] = {
+        "grant_id": "g1",
+        "by": RITA,
+        "agent": AGENT.id,
+        "issuer": AGENT.issuer,
+        "on_behalf_of": None,
+        "session_id": None,
+        "function": "shop.pay",
+        "conditions": {"amount": {"lte": 100}},
+        "policy": "",
+        "uses": 3,
+        "expires_at": NOW + timedelta(minutes=30),
+        "reason": Sealed(key_id="k", nonce="n", ciphertext="c"),
+    }
+    grant = Granted.model_validate(given | {k: v for k, v in changed.items() if k in given})
+    text = changed.get("text") or grant_text(grant, function)
+    scene.control.put(grant_subject("g1"), grant.model_copy(update={"policy": text}), 10)
+    use = {"grant_id": "g1", "call": str(ref), "number": 3} | changed.get("use", {})
+    scene.control.put(grant_use_subject("g1", ref.call_id), GrantUsed.model_validate(use), 20, changed.get("at", NOW))
+    if "revoked" in changed:
+        revoked = GrantRevoked(grant_id="g1", by=RITA)
+        scene.control.put(grant_revoked_subject("g1"), revoked, changed["revoked"])
+    names = {"grant_id": "g1", "granted": GRANTED, "number": 3} | changed.get("names", {})
+    grant_use = GrantUse.model_validate(names)
+    return scene.log.put(ref, Allowed(policy_set="a" * 64, function_digest=digest, grant=grant_use))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"revoked": 30},
+        {"conditions": {}},
+        {"agent": "bot", "on_behalf_of": None},
+    ],
+)
+async def test_a_call_on_a_good_grant_runs(scene: Scene, changed: dict[str, Any]) -> None:
+    allowed = by_grant(scene, **changed)
+    await scene.deliver(allowed)
+    assert scene.after_allowed(allowed) == ["execution_started", "execution_completed"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"revoked": 15},
+        {"by": AGENT},
+        {"agent": "another"},
+        {"issuer": "https://elsewhere.test"},
+        {"on_behalf_of": "rosa"},
+        {"session_id": "s_" + "a" * 32},
+        {"function": "shop.look"},
+        {"uses": 2},
+        {"expires_at": NOW},
+        {"at": NOW + timedelta(minutes=30)},
+        {"use": {"number": 2}},
+        {"use": {"call": "1-0.s_x.y"}},
+        {"use": {"grant_id": "g2"}},
+        {"names": {"granted": "d" * 64}},
+        {"names": {"grant_id": "g2"}},
+        {"text": "permit (principal, action, resource);"},
+    ],
+)
+async def test_a_call_on_any_other_grant_fails_before_it_starts(scene: Scene, changed: dict[str, Any]) -> None:
+    allowed = by_grant(scene, **changed)
+    await scene.deliver(allowed)
+    assert scene.last(allowed) == ExecutionFailed(code="grant_invalid")
+    assert scene.runner.sent == []
+
+
+@pytest.mark.parametrize("missing", ["made", "used"])
+async def test_a_grant_that_nobody_recorded_allows_nothing(scene: Scene, missing: str) -> None:
+    allowed = by_grant(scene)
+    scene.control.stands = {place: one for place, one in scene.control.stands.items() if missing not in place}
+    await scene.deliver(allowed)
+    assert scene.last(allowed) == ExecutionFailed(code="grant_invalid")

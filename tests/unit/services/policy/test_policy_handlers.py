@@ -19,12 +19,14 @@ from contracts.events import (
     Cancelled,
     Denied,
     EventData,
+    GrantUse,
     Recorded,
     Requirement,
 )
 from contracts.functions import Catalog, FunctionSpec, HttpConnection
 from contracts.subjects import CallRef
 from services.policy.domain import NO_POLICY_SET, Rules, SessionFacts, prepare
+from services.policy.grants import GrantUses
 from services.policy.handlers import Policy
 from services.policy.sessions import Sessions
 from services.policy.source import load_rules
@@ -66,6 +68,18 @@ class SessionsSoFar:
         return self.facts
 
 
+class Granted:
+    """The use on which calls may go that would wait for people; counts how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.given: GrantUse | None = None
+        self.asked = 0
+
+    async def use(self, *_: Any) -> GrantUse | None:
+        self.asked += 1
+        return self.given
+
+
 class Scene:
     def __init__(self) -> None:
         self.clock = Clock()
@@ -73,6 +87,7 @@ class Scene:
         self.sealer = MemorySealer()
         self.sessions = SessionsSoFar()
         self.freezes = MemoryFreezes()
+        self.grants = Granted()
         self.use(PERMIT, LARGE)
         self.policy = Policy(
             log=self.log,
@@ -81,6 +96,7 @@ class Scene:
             catalog=CATALOG,
             sessions=cast(Sessions, self.sessions),
             freezes=self.freezes.as_book,
+            grants=cast(GrantUses, self.grants),
             clock=self.clock,
         )
 
@@ -107,6 +123,23 @@ class Scene:
 @pytest.fixture
 def scene() -> Scene:
     return Scene()
+
+
+async def test_a_grant_stands_for_approval_and_is_named(scene: Scene) -> None:
+    scene.grants.given = GrantUse(grant_id="g1", granted="c" * 64, number=2)
+    allowed = await scene.judged(scene.calls(amount=250).masked())
+    assert isinstance(allowed, Allowed)
+    assert (allowed.grant, allowed.policies) == (scene.grants.given, ("large",))
+
+
+async def test_no_grant_is_asked_for_what_is_allowed_or_denied_anyway(scene: Scene) -> None:
+    scene.grants.given = GrantUse(grant_id="g1", granted="c" * 64, number=2)
+    allowed = await scene.judged(scene.calls().masked())
+    assert isinstance(allowed, Allowed)
+    assert allowed.grant is None
+    scene.use(PERMIT, NEVER)
+    assert isinstance(await scene.judged(scene.calls(amount=250).masked()), Denied)
+    assert scene.grants.asked == 0
 
 
 async def test_what_is_frozen_is_denied_whatever_policies_say(scene: Scene) -> None:
