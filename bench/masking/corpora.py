@@ -140,7 +140,8 @@ LOCATION / city / address.city shipping_city billingAddress.city
 DATE_OF_BIRTH / date / date_of_birth dateOfBirth dob DOB birthDate birthday patient.birth_date customerDob geburtsdatum
 AGE / age / patient.age customer_age
 PASSWORD / password / password passwd db.password userPassword new_password
-PASSWORD / code / otp pin verification_code cardPin one_time_password
+PASSWORD / code / otp verification_code one_time_password
+PIN / code / pin cardPin
 CVV / cvv / cvv cvc card.cvv
 API_KEY / token / api_key apiKey X-API-Key apikey stripe_api_key secret_access_key
 SECRET / token / client_secret accessToken refresh_token auth_token token clientSecret

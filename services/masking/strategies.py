@@ -39,7 +39,7 @@ _LEAST: Final = 3
 _HASH_BYTES: Final = 6
 PLACEHOLDER: Final = re.compile(rf"\[[A-Z][A-Z0-9_]{{0,63}}(?:#[{LETTERS}]{{{2 * _HASH_BYTES}}})?\]")
 """What `redact` and `hash` write."""
-_NEVER_PARTIAL: Final = frozenset({"PASSWORD", "PIN", "SECRET", "PRIVATE_KEY", "URL_CREDENTIALS"})
+_NEVER_PARTIAL: Final = frozenset({"PASSWORD", "PIN", "CVV", "SECRET", "PRIVATE_KEY", "URL_CREDENTIALS"})
 _NUMBERS = re.compile(r"(?:\+|[A-Z]{2})?[0-9][0-9A-Za-z \-./()]*")
 _SEPARATORS = re.compile(r"[\s-]+")
 _COUNTRY_CODE = re.compile(r"\+(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[0-9]{3})")  # E.164

@@ -90,11 +90,12 @@ TABLE: Final = _table(
         repeat, 密码
         """,
     ),
+    ("PIN", values.short_code, "pin, card pin, atm pin, pin code"),
     (
         "PASSWORD",
         values.short_code,
         """
-        pin, card pin, atm pin, otp, otp code, one time password, one time code, one time passcode, passcode, pass
+        otp, otp code, one time password, one time code, one time passcode, passcode, pass
         code, mfa code, two factor code, verification code, tfa code, totp code, backup code, recovery code, sms code
         """,
     ),

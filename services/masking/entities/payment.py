@@ -11,7 +11,7 @@ from services.masking.leaf import Leaf
 from services.masking.recogniser import Finder, Hit, Recogniser, judged
 
 CREDIT_CARD: Final = "CREDIT_CARD"
-CVV: Final = "CREDIT_CARD_CVV"
+CVV: Final = "CVV"
 EXPIRY: Final = "CREDIT_CARD_EXPIRY"
 PIN: Final = "PIN"
 ABA_ROUTING_NUMBER: Final = "ABA_ROUTING_NUMBER"

@@ -57,7 +57,8 @@ TOLD = [
         for key in ("dateOfBirth", "dateofbirth", "birth_dt", "userBirthday")
     ),
     *(("PASSWORD", key, "hunter2") for key in ("password", "DB_PASSWORD", "userpassword", "passwordConfirm", "newPwd")),
-    *(("PASSWORD", key, "123456") for key in ("otp", "pin", "verificationCode", "one-time-code")),
+    *(("PASSWORD", key, "123456") for key in ("otp", "verificationCode", "one-time-code")),
+    ("PIN", "pin", "123456"),
     *(("API_KEY", key, "a8f5f167f44f4964") for key in ("api_key", "apikey", "X-Api-Key", "stripeApiKey")),
     *(
         ("SECRET", key, "a8f5f167f44f4964e6c998dee827110c")
