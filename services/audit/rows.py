@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from contracts.events import Allowed, ApprovalRequired, Denied, Recorded, VoteCast
+from contracts.events import Allowed, ApprovalRequired, Denied, Recorded
 from contracts.lifecycle import Call
 from contracts.model import rfc3339
 from contracts.subjects import CallRef
+from contracts.tally import standing_votes
 from services.audit.slim import public_facts
 
 Row = dict[str, Any]
@@ -137,6 +138,6 @@ def policies_of(call: Call) -> list[str]:
 
 
 def approvers_of(call: Call) -> list[str]:
-    """Who approved, in order."""
-    votes = (recorded.data for recorded in call.chain if isinstance(recorded.data, VoteCast))
-    return list(dict.fromkeys(vote.reviewer.id for vote in votes if vote.decision == "approve"))
+    """Whose approval of the last question stands, in order: not who changed their vote since."""
+    standing = standing_votes(call.votes, call.requested.principal)
+    return list(dict.fromkeys(one.vote.reviewer.id for one in standing if one.vote.decision == "approve"))

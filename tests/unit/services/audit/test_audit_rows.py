@@ -5,16 +5,18 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from chains import GENESIS, PARTITION, STEPS, Stream
+from chains import GENESIS, JUDGED, PARTITION, START, STEPS, Stream
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callgate.ids import mint_session, uuid7
 from callgate.log import Alien, Chain
-from contracts.events import Recorded
+from contracts.events import ApprovalRequired, Proof, Recorded, Requirement, VoteCast
+from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef
 from services.audit.folding import Folding
-from services.audit.rows import Placed, Row, rows_of, text
+from services.audit.rows import Placed, Row, approvers_of, rows_of, text
 from services.audit.slim import SEALED_FIELDS, public_facts, without_payloads
 
 NOISE = "calls.1-0.nonsense"
@@ -161,3 +163,25 @@ def test_every_sealed_field_of_every_event_is_known() -> None:
 
 def test_names_that_postgresql_cannot_hold_do_not_stop_the_projection() -> None:
     assert text("a\0b") == "a\ufffdb"
+
+
+def test_who_approved_are_those_whose_vote_stands() -> None:
+    rita, sam = (Principal(id=name, issuer="https://issuer.example", groups=("sre",)) for name in ("rita", "sam"))
+    needed = Requirement(policies=("p",), approvers=("sre",), quorum=2, rejections=2, expires_at=START.replace(hour=13))
+    question = ApprovalRequired(**JUDGED, requirements=(needed,))
+    stream = Stream()
+    ref = CallRef(PARTITION, mint_session("bot"), uuid7())
+    last = None
+    for data in (*STEPS[:2], question):
+        last = stream.write(ref, data, last.digest if last else stream.genesis)
+    assert last is not None
+    asked, standing = last.digest, None
+    for who in (rita, sam, rita):
+        proof = Proof(issuer=who.issuer, subject=who.id, digest=asked)
+        changes = standing if who is rita else None
+        vote = VoteCast(reviewer=who, decision="reject" if changes else "approve", proof=proof, replaces=changes)
+        last = stream.write(ref, vote, last.digest)
+        standing = standing or last.event.event_id
+    call = Call.replay(ref, stream.genesis, stream.messages)
+    assert not call.aliens
+    assert approvers_of(call) == ["sam"]
