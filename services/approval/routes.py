@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Request, Response
 from callgate.cedar.published import NoPolicies
 from callgate.http import Problem
 from callgate.identity.authenticator import Authenticator
-from callgate.identity.errors import Refusal, Unauthenticated
 from callgate.jsontext import JsonTextError, dump, parse
 from contracts.events import Escalation
 from contracts.identity import Principal
@@ -19,6 +18,7 @@ from services.approval import domain
 from services.approval.domain import DECISIONS, Decision, Intent, Question, VoteRefused
 from services.approval.handlers import Approval, NotFound
 from services.approval.looks import Looks
+from services.approval.people import person_of
 from services.approval.views import View, Views
 
 REASON_LIMIT = 2000
@@ -54,7 +54,7 @@ def api_routes(approval: Approval, views: Views, looks: Looks, authenticator: Au
         limit: int = Query(PAGE, ge=1, le=PAGE_LIMIT),
         after: str = Query("", max_length=300, description="`next` of the page before"),
     ) -> Response:
-        person = await _person(authenticator, request)
+        person = await person_of(authenticator, request)
         questions = [question for question in listed(approval, person) if _position(question) > after]
         page = questions[:limit]
         opening = asyncio.gather(*(views.of(question) for question in page))
@@ -64,7 +64,7 @@ def api_routes(approval: Approval, views: Views, looks: Looks, authenticator: Au
 
     @router.get("/{call_id}", summary="One call, with the votes so far")
     async def one(request: Request, call_id: str) -> Response:
-        person = await _person(authenticator, request)
+        person = await person_of(authenticator, request)
         question = await looked_at(approval, call_id, person)
         recorded = looks.at_call(person, question.ref)
         _, view, votes = await asyncio.gather(recorded, views.of(question), votes_of(views, question))
@@ -72,7 +72,7 @@ def api_routes(approval: Approval, views: Views, looks: Looks, authenticator: Au
 
     @router.post("/{call_id}/votes", summary="Approve or reject", status_code=201)
     async def vote(request: Request, call_id: str) -> Response:
-        person = await _person(authenticator, request)
+        person = await person_of(authenticator, request)
         intent = _ballot(await read_body(request, BODY_LIMIT))
         question = await cast(
             approval, call_id, person, intent.decision, intent.reason, intent.digest, break_glass=intent.break_glass
@@ -160,13 +160,6 @@ def refused(error: VoteRefused) -> Problem:
     # Who may not decide is not told how it stands.
     extra = {"state": error.state} if status == 409 else {}
     return Problem(status, error.code.value, detail, extra=extra)
-
-
-async def _person(authenticator: Authenticator, request: Request) -> Principal:
-    headers = request.headers.getlist("authorization")
-    if len(headers) > 1:
-        raise Unauthenticated(Refusal.MALFORMED_TOKEN, "send one Authorization header")
-    return await authenticator.authenticate(headers[0] if headers else None)
 
 
 def _ref(call_id: str) -> CallRef:

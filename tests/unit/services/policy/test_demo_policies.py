@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from callgate.cedar.entities import call_entity, session_entity
-from callgate.cedar.people import may
+from callgate.cedar.entities import call_entity, scope_entity, session_entity
+from callgate.cedar.people import Right, may
 from callgate.cedar.policies import PolicySet
 from callgate.cedar.schema import cedar_schema, untypable
 from contracts.functions import Catalog, FunctionSpec, HttpConnection
@@ -17,6 +17,8 @@ from services.policy.domain import CallFacts, Rules, SessionFacts, Verdict, deci
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 POLICIES = Path(__file__).parents[4] / "policies"
+
+RIGHTS: tuple[Right, ...] = ("freeze", "unfreeze")
 
 
 def connection(**functions: tuple[tuple[str, ...], Mapping[str, Any]]) -> HttpConnection:
@@ -159,3 +161,18 @@ def test_auditors_audit(policies: PolicySet) -> None:
     assert may(policies, "audit", auditor, session, NOW).decision
     assert not may(policies, "audit", Principal(id="x", issuer="i", groups=("sre",)), session, NOW).decision
     assert not may(policies, "reveal", auditor, session, NOW).decision
+
+
+def test_who_freezes_and_who_lifts(policies: PolicySet) -> None:
+    def decided(group: str, kind: str, target: str | None) -> tuple[bool, bool]:
+        person, scope = Principal(id="x", issuer="i", groups=(group,)), scope_entity(kind, target, CATALOG)
+        freezes, lifts = (may(policies, right, person, scope, NOW).decision for right in RIGHTS)
+        return freezes, lifts
+
+    everything = (("everything", None), ("agent", "bot"), ("session", "s"), ("connection", "payments"))
+    for kind, target in (*everything, ("function", "payments.refund")):
+        assert decided("sre", kind, target) == (True, True)
+        assert decided("support-bots", kind, target) == (False, False)
+        assert decided("finance", kind, target) == (kind not in ("everything", "session"), False)
+    assert decided("finance", "function", "deploys.start") == (False, False)
+    assert decided("finance", "connection", "deploys") == (False, False)
