@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from callgate import control
 from callgate.control import Feed
 from callgate.errors import BrokerAway
 from callgate.keyring import UNKNOWN_KEY, BadSignature
+from callgate.log import reading
 from callgate.log.messages import Message
 from callgate.records import Standing
 
@@ -56,8 +56,8 @@ class Stream:
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> Stream:
     made = Stream()
-    monkeypatch.setattr(control.reading, "direct_all", made.direct_all)
-    monkeypatch.setattr(control.reading, "leader_next", made.leader_next)
+    monkeypatch.setattr(reading, "direct_all", made.direct_all)
+    monkeypatch.setattr(reading, "leader_next", made.leader_next)
     return made
 
 
