@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,10 +91,30 @@ def _connections(url: str, token: Path) -> dict[str, Any]:
     }
 
 
+class WatchedLedger(Ledger):
+    """A ledger on which a test can wait for requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._came = asyncio.Event()
+
+    def arrive(self, route: str, key: str | None, request: dict[str, Any]) -> None:
+        super().arrive(route, key, request)
+        self._came.set()
+
+    async def until_arrived(self, keys: Iterable[str]) -> None:
+        """Requests with all of these idempotency keys."""
+        wanted = set(keys)
+        async with asyncio.timeout(30):
+            while not wanted <= self.keys_arrived.keys():
+                self._came.clear()
+                await self._came.wait()
+
+
 @contextlib.asynccontextmanager
-async def upstream() -> AsyncIterator[tuple[str, Ledger]]:
+async def upstream() -> AsyncIterator[tuple[str, WatchedLedger]]:
     """The demo upstream on a free port, and what it remembers."""
-    ledger = Ledger()
+    ledger = WatchedLedger()
     listener = socket.create_server(("127.0.0.1", 0))
     running = server(TOKEN, ledger)
     task = asyncio.create_task(running.serve(sockets=[listener]))
@@ -128,7 +148,7 @@ class Governed:
     issuer: DevIssuer
     url: str
     http: aiohttp.ClientSession
-    ledger: Ledger
+    ledger: WatchedLedger
     audit: Platform
 
     async def request(self, method: str, path: str, who: str = "support-bot", **more: Any) -> tuple[int, Any]:

@@ -127,8 +127,7 @@ async def test_the_broker_is_away_for_ten_seconds(tmp_path: Path) -> None:
         scene.misbehave(PAY_ROUTE, "slow", times=3, seconds=2.0)
         asked = [await scene.call("shop.pay", wait=0, amount=1, **PAY) for _ in range(3)]
         running = [CallRef.parse(answer["id"]) for answer in asked]
-        for ref in running:
-            await scene.until(ref, "execution_started")
+        await scene.ledger.until_arrived(ref.call_id for ref in running)
         waiting = [asyncio.create_task(_look(scene, ref)) for ref in running]
 
         broker = scene.here.broker
