@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from contracts.functions import HttpConnection
 
 PREFIX = "CALLGATE_"
+_TESTS = PREFIX + "TEST_"
+"""What tells tests where a database is, and the like."""
 _OTHERS = frozenset(
     PREFIX + name
     for name in (
@@ -101,7 +103,7 @@ def mistyped_variables(model: type[BaseModel], declared: Iterable[str], environ:
     lines = []
     for name in sorted(environ):
         upper = name.upper()
-        if not upper.startswith(PREFIX) or upper in taken:
+        if not upper.startswith(PREFIX) or upper.startswith(_TESTS) or upper in taken:
             continue
         if upper.removeprefix(PREFIX).partition("__")[0] in first:
             continue  # a setting, which was read: what is wrong below it was refused

@@ -101,7 +101,7 @@ async def test_finds_nothing_wrong_where_nothing_is(
         assert named(found["ok"], f"{subject} "), subject
     assert named(found["ok"], "streams 8 stand")
     assert named(found["ok"], "consumers 7 stand")
-    assert named(found["ok"], "issuers", "1 keys")
+    assert named(found["ok"], "issuers", "1 key")
 
 
 async def test_sees_what_was_changed_on_the_broker(

@@ -7,6 +7,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 import re2
+from growth import superlinear
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -301,14 +302,11 @@ def test_the_cost_is_linear(unit: str, frame: str) -> None:
         unwrap(text)
         return time.process_time() - begin
 
-    cost(1000)
-    assert cost(100_000) < 40 * max(cost(10_000), 0.005)
+    assert not superlinear(cost, 10_000)
 
 
 def test_a_bomb_of_layers_costs_no_more_than_its_size_allows() -> None:
     text = MAIL
     while len(text) < 200_000:
         text = base64(text)
-    begin = time.process_time()
     assert unwrap(text).code == "too_deep"
-    assert time.process_time() - begin < 2

@@ -27,7 +27,7 @@ def cost(document: Any) -> float:
 
 def superlinear(small: Any, large: Any) -> bool:
     """Whether ten times as much costs over thirty times as much; looked at again, since machines have other work."""
-    return all(cost(large) > 30 * max(cost(small), 0.003) for _ in range(3))
+    return all(cost(large) > 30 * max(cost(small), 0.003) for _ in range(6))
 
 
 @pytest.mark.parametrize("name", HOSTILE)
