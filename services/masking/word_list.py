@@ -9,17 +9,22 @@ import re2
 _SPELLED_OUT: Final = 200
 """Values that `trigger` lists; of longer lists it knows the first two characters only."""
 _RUN = re.compile(r"[0-9A-Za-z_]+")
+_BLANKS: Final = r"[ \t\n\v\f\r]+"
+_BLANK_RUN = re.compile(_BLANKS)
+_ODD_BLANKS = re.compile(r" [ \t\n\v\f\r]|[\t\n\v\f\r]")
 
 
 class WordList:
     """Values of two or more characters, none folded to nothing.
 
     Where one begins or ends with an ASCII letter or digit, it is no part of a longer run of them; where it does with
-    another character, e.g. in Chinese, it may stand anywhere. `trigger` is a pattern (RE2) that matches every text in
+    another character, e.g. in Chinese, it may stand anywhere. A blank in a value is any blanks and line ends in a text.
+    `trigger` is a pattern (RE2) that matches every text in
     which one is found, and some others.
     """
 
     def __init__(self, values: tuple[str, ...]) -> None:
+        values = tuple(_BLANK_RUN.sub(" ", value) for value in values)
         self._values = frozenset(map(_lower, values))
         self._lengths: dict[str, list[int]] = {}
         """Of the values that begin with this word, or with these two characters; longest first, each once."""
@@ -32,6 +37,14 @@ class WordList:
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         """Half-open spans, the longest value at each place; they may overlap. Linear in the text."""
+        if not _ODD_BLANKS.search(text):
+            yield from self._find(text)
+            return
+        single, places = _single_blanks(text)
+        for start, end in self._find(single):
+            yield places[start], places[end - 1] + 1
+
+    def _find(self, text: str) -> Iterator[tuple[int, int]]:
         lowered = _lower(text)
         for match in _RUN.finditer(lowered):
             yield from self._at(lowered, match.start(), match[0])
@@ -56,6 +69,20 @@ def _within_word(text: str, position: int) -> bool:
     return position < len(text) and bool(_RUN.fullmatch(text[position - 1 : position + 1]))
 
 
+def _single_blanks(text: str) -> tuple[str, list[int]]:
+    """The text with one space for each run of blanks, and where each of its characters stood."""
+    pieces: list[str] = []
+    places: list[int] = []
+    last = 0
+    for run in _BLANK_RUN.finditer(text):
+        pieces += (text[last : run.start()], " ")
+        places += range(last, run.start() + 1)
+        last = run.end()
+    pieces.append(text[last:])
+    places += range(last, len(text))
+    return "".join(pieces), places
+
+
 def _lower(text: str) -> str:
     """In small letters, of the same length."""
     lowered = text.lower()
@@ -66,10 +93,14 @@ def _lower(text: str) -> str:
 
 def _trigger(values: tuple[str, ...]) -> str:
     if len(values) <= _SPELLED_OUT:
-        return "(?i)" + "|".join(map(re2.escape, values))
+        return "(?i)" + "|".join(map(_escaped, values))
     seconds: dict[str, set[str]] = {}
     for value in values:
         seconds.setdefault(value[0].lower(), set()).add(value[1].lower())
     return "(?i)" + "|".join(
-        f"{re2.escape(first)}(?:{'|'.join(map(re2.escape, sorted(after)))})" for first, after in sorted(seconds.items())
+        f"{re2.escape(first)}(?:{'|'.join(map(_escaped, sorted(after)))})" for first, after in sorted(seconds.items())
     )
+
+
+def _escaped(value: str) -> str:
+    return _BLANKS.join(map(re2.escape, value.split(" ")))

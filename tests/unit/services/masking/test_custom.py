@@ -97,7 +97,19 @@ def test_listed_words_are_masked_in_any_case() -> None:
     custom = compiled(deny=[{"entity": "CODE_NAME", "values": ["Blue Heron", "heron-7", "北京"]}])
     assert found(custom, "the BLUE HERON plan", "sku") == {("CODE_NAME", "BLUE HERON")}
     assert found(custom, "Heron-7 and in 北京市", "note") == {("CODE_NAME", "Heron-7"), ("CODE_NAME", "北京")}
-    assert found(custom, "blue herons, heron-77, Blue  Heron", "note") == set()
+    assert found(custom, "blue herons, heron-77, BlueHeron", "note") == set()
+
+
+@pytest.mark.parametrize("others", [(), tuple(f"name {at}" for at in range(300))], ids=["few", "many"])
+@pytest.mark.parametrize("text", ["Blue  Heron", "BLUE\nheron", "blue \r\n\tHeron"])
+def test_a_blank_in_a_listed_phrase_is_any_blanks(text: str, others: tuple[str, ...]) -> None:
+    custom = compiled(deny=[{"entity": "CODE_NAME", "values": ["Blue Heron", "A b", *others]}])
+    for before, after in (("", ""), ("see  \n", "\n\n soon")):
+        whole = f"{before}{text}{after}"
+        (hit,) = WordList(("Blue Heron", *others)).find(whole)
+        assert whole[slice(*hit)] == text
+        assert found(custom, whole, "note") == {("CODE_NAME", text)}
+    assert found(custom, "a \n B", "note") == {("CODE_NAME", "a \n B")}
 
 
 def test_a_list_may_be_a_file(tmp_path: Path) -> None:
