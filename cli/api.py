@@ -20,6 +20,7 @@ _ADVICE = {
 }
 _ADVICE_ON = {
     "call_changed": "`callgate approvals` shows it as it is now",
+    "no_glass_to_break": "`callgate approve` without --break-glass casts an ordinary vote",
     "not_found": "`callgate approvals` lists the calls that wait for you",
     "unknown_freeze": "`callgate freezes` lists them",
     "unknown_grant": "`callgate grants` lists them",

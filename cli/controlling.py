@@ -57,7 +57,11 @@ async def list_freezes(url: str, token: str, as_json: bool) -> int:
             output.say(styled(printable(item["id"]), "cyan"))
             output.say(f"  {_what(item)}, since {printable(item['since'])} by {printable(item['by'])}{_until(item)}")
             output.say(f"  {printable(item['reason']) if item['reason'] else '(reason erased)'}")
-        output.say(f"{len(document['freezes'])} in force" if document["freezes"] else "nothing is frozen")
+        output.say(
+            f"{len(document['freezes'])} in force"
+            if document["freezes"]
+            else "nothing is frozen that you may freeze or lift"
+        )
 
     return await asked(url, token, work)
 
@@ -142,7 +146,11 @@ async def list_grants(url: str, token: str, as_json: bool) -> int:
             if item["conditions"]:
                 output.say(f"  where {printable(json.dumps(item['conditions'], ensure_ascii=False))}")
             output.say(f"  by {printable(item['by'])}: {printable(item['reason'] or '(reason erased)')}")
-        output.say(f"{len(document['grants'])} in force" if document["grants"] else "nothing is granted")
+        output.say(
+            f"{len(document['grants'])} in force"
+            if document["grants"]
+            else "nothing is granted that you gave or may approve"
+        )
 
     return await asked(url, token, work)
 

@@ -48,6 +48,8 @@ def _decision(step: Step) -> str:
     data = step.recorded.data
     assert isinstance(data, e.Allowed | e.Denied | e.ApprovalRequired)
     told = f"by {', '.join(data.policies)}" if data.policies else "by no policy"
+    if isinstance(data, e.Allowed) and data.grant is not None:
+        told += f", approved in advance by use {data.grant.number} of grant {data.grant.grant_id}"
     if isinstance(data, e.Denied):
         told += f" ({data.code})"
     if isinstance(data, e.ApprovalRequired):

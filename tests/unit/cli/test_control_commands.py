@@ -138,7 +138,7 @@ async def test_lists_and_lifts(api: StandIn) -> None:
     assert "lifted: agent support-bot" in result.stdout
     assert api.asked[-1] == ("DELETE", f"/v1/freezes/{FREEZE['id']}", None)
     api.answers = [web.json_response({"freezes": []})]
-    assert (await invoke(api, "freezes")).stdout == "nothing is frozen\n"
+    assert (await invoke(api, "freezes")).stdout == "nothing is frozen that you may freeze or lift\n"
 
 
 async def test_an_id_cannot_lead_elsewhere(api: StandIn) -> None:
