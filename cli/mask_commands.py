@@ -96,7 +96,10 @@ def _hints(settings: Settings | None, function: str | None) -> Hints:
         return NO_HINTS
     for known in settings.catalog:
         if known.name == function:
-            return hints_of(known.spec.input)
+            try:
+                return hints_of(known.spec.input)
+            except ValueError as error:
+                raise ConfigurationError("bad_annotation", f"the input of {function}: {error}") from None
     names = ", ".join(sorted(known.name for known in settings.catalog)) or "none"
     raise ConfigurationError("unknown_function", f"there is no function {function}; configured are: {names}")
 
