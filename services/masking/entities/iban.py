@@ -36,8 +36,11 @@ def _structure(parts: str) -> _Structure:
 
 
 _STRUCTURES: Final = {entry[:2]: _structure(entry[2:]) for entry in _REGISTRY.split()}
+_GAP: Final = r"(?:\r\n|[ \t\n-])?"
+"""One blank or dash, or the end of a line at which the number was wrapped."""
+_NO_GAPS: Final = str.maketrans("", "", " \t\r\n-")
 _WRITTEN: Final = {
-    length: re.compile(rf"(?:[0-9A-Za-z][ -]?){{{length - 1}}}[0-9A-Za-z](?![0-9A-Za-z])")
+    length: re.compile(rf"(?:[0-9A-Za-z]{_GAP}){{{length - 1}}}[0-9A-Za-z](?![0-9A-Za-z])")
     for length in {structure.length for structure in _STRUCTURES.values()}
 }
 _LETTER_VALUES: Final = {ord("A") + offset: str(10 + offset) for offset in range(26)}
@@ -45,7 +48,7 @@ _COUNTRIES: Final = "|".join(
     f"{first}[{''.join(code[1] for code in _STRUCTURES if code[0] == first)}]"
     for first in sorted({code[0] for code in _STRUCTURES})
 )
-_START: Final = re.compile(rf"(?<![0-9A-Za-z])(?:{_COUNTRIES})[ -]?[0-9]{{2}}(?=[ -]?[0-9A-Za-z])", re.IGNORECASE)
+_START: Final = re.compile(rf"(?<![0-9A-Za-z])(?:{_COUNTRIES}){_GAP}[0-9]{{2}}(?={_GAP}[0-9A-Za-z])", re.IGNORECASE)
 
 
 def find_ibans(leaf: Leaf) -> Iterator[Hit]:
@@ -69,7 +72,7 @@ def _after_characters(text: str, start: int, count: int) -> int | None:
 def _is_iban(written: str, structure: _Structure) -> bool:
     if not (written.isupper() or written.islower()) or not written.isascii():
         return False
-    number = written.replace(" ", "").replace("-", "").upper()
+    number = written.translate(_NO_GAPS).upper()
     return (
         all(number[part].isdecimal() for part in structure.digits)
         and all(number[part].isalpha() for part in structure.letters)
@@ -80,7 +83,7 @@ def _is_iban(written: str, structure: _Structure) -> bool:
 IBAN: Final = (
     Finder(
         (IBAN_CODE,),
-        rf"(?i)(?:\b|_)(?:{_COUNTRIES})[ -]?[0-9]{{2}}[ -]?[0-9A-Z]{{2,4}}[ -]?[0-9A-Z]{{2}}",
+        rf"(?i)(?:\b|_)(?:{_COUNTRIES}){_GAP}[0-9]{{2}}{_GAP}[0-9A-Z]{{2,4}}{_GAP}[0-9A-Z]{{2}}",
         find_ibans,
         "country's structure, check digits (mod 97)",
         "ISO 13616-1; SWIFT IBAN registry",

@@ -145,8 +145,9 @@ _BARE_CARDS: Final = (
 )
 _SAID_CARD: Final = _BARE_CARDS[0].spoken_for
 
+_GAP: Final = r"(?:[ \-./]{1,3}|\t|\r?\n)"
 _GROUPED: Final = re.compile(
-    r"[0-9](?<![0-9A-Za-z_].)(?<![0-9]\..)[0-9]{3}([ \-./]{1,3})"
+    r"[0-9](?<![0-9A-Za-z_].)(?<![0-9]\..)[0-9]{3}([ \-./]{1,3}|\t|\r?\n)"
     r"(?:[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,4})?|[0-9]{6}\1[0-9]{4,5})(?![0-9A-Za-z_])"
 )
 _REST: Final = re.compile(r"[0-9]{3}(?![0-9A-Za-z_])")
@@ -335,7 +336,7 @@ PAYMENT: Final[tuple[Recogniser | Finder, ...]] = (
     *_BARE_CARDS,
     Finder(
         (CREDIT_CARD,),
-        r"\b[0-9]{4}[ \-./]{1,3}(?:[0-9]{4}[ \-./]{1,3}[0-9]{4}|[0-9]{6}[ \-./]{1,3}[0-9]{4,5})\b",
+        rf"\b[0-9]{{4}}{_GAP}(?:[0-9]{{4}}{_GAP}[0-9]{{4}}|[0-9]{{6}}{_GAP}[0-9]{{4,5}})\b",
         find_grouped_cards,
         "check digit (Luhn), issuer, groups",
         _ISO_7812,

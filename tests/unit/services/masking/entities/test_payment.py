@@ -237,3 +237,13 @@ def test_a_changed_character_breaks_bech32(address: str, place: int, character: 
 @pytest.mark.parametrize("text", ["4111 1111 1111 1112 " * 3000, "DE89 " * 9000, "pin " * 9000, "9 " * 20000])
 def test_long_texts_of_near_misses_hold_nothing(text: str) -> None:
     assert hits(text, PAYMENT, "note") == []
+
+
+@pytest.mark.parametrize("gap", ["\t", "\n", "\r\n"])
+def test_numbers_that_were_wrapped_or_tabulated(gap: str) -> None:
+    card, iban = gap.join(["4111"] * 1 + ["1111"] * 3), f"DE89 3704 0044{gap}0532 0130 00"
+    assert of(CREDIT_CARD, f"card{gap}{card}{gap}ok", "note") == {card}
+    assert of(IBAN_CODE, f"to {iban}, please", "note") == {iban}
+    # Columns of numbers are no cards, whatever four of them make.
+    assert of(CREDIT_CARD, gap.join(["2020", "4111", "1111", "1111", "1111"]), "note") == set()
+    assert of(CREDIT_CARD, gap.join(["4111", "1111", "1111", "1111", "2024"]), "note") == set()
