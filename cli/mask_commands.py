@@ -66,7 +66,8 @@ def document(
     if stream and (jsonl or explain or function is not None):
         raise typer.BadParameter("--stream masks plain text, without --jsonl, --explain and --function")
     settings = _settings(config, needed=function is not None)
-    tools, hints = tools_of(settings.masking if settings else None), _hints(settings, function)
+    tools = tools_of(settings.masking, settings.catalog) if settings else tools_of(None)
+    hints = _hints(settings, function)
 
     def masking(value: JsonValue) -> Masked:
         return mask(value, hints, machine=tools.machine, disguise=tools.disguise(None), explain=True)
@@ -164,5 +165,5 @@ def bench(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from cli.mask_bench import measured  # noqa: PLC0415
 
     settings = _settings(config, needed=False)
-    for line in measured(tools_of(settings.masking if settings else None)):
+    for line in measured(tools_of(settings.masking, settings.catalog) if settings else tools_of(None)):
         output.say(line)

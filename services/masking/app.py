@@ -19,7 +19,7 @@ _WARMING: Final = "+44 20 7946 0958"
 async def build(platform: Platform) -> Service:
     inputs = {function.name: _hints(function, "input", function.spec.input) for function in platform.catalog}
     outputs = {function.name: _hints(function, "output", function.spec.output) for function in platform.catalog}
-    tools = tools_of(platform.settings.masking)
+    tools = tools_of(platform.settings.masking, platform.catalog)
     masking = Masking(
         platform.log,
         platform.sealer,

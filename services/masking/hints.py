@@ -190,3 +190,17 @@ def _compiled(pattern: str, at: str) -> re.Pattern[str]:
     except re.error:
         pass
     raise ValueError(f"{at}/patternProperties: a pattern that cannot be compiled")
+
+
+def annotated_entities(schema: Any) -> Iterator[str]:
+    """Every entity that annotations in a JSON Schema name, wherever they stand."""
+    waiting = [schema]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            said = value.get(ANNOTATION)
+            if isinstance(said, str) and said != NEVER:
+                yield said
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value

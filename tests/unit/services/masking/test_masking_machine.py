@@ -8,6 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.masking.corpora import ordinary, telling
+from callgate.errors import ConfigurationError
+from callgate.settings import MaskingSettings, StrategySettings
+from contracts.functions import Catalog, HttpConnection
+from services.masking.composition import tools_of
 from services.masking.domain import mask
 from services.masking.layers import NOTHING, unwrap
 from services.masking.machine import Machine, default_machine, key_rule
@@ -88,3 +92,17 @@ def test_telling_keys_are_believed() -> None:
         count += 1
         missed[pointer] += not any(finding.path == pointer for finding in masked.findings)
     assert sum(missed.values()) <= count / 100, +missed
+
+
+def test_a_strategy_of_an_entity_that_nothing_finds_is_refused() -> None:
+    def asked(entity: str) -> MaskingSettings:
+        return MaskingSettings(strategies=StrategySettings(entities={entity: "drop"}))
+
+    with pytest.raises(ConfigurationError, match="EMAIL_ADRESS; do you mean EMAIL_ADDRESS"):
+        tools_of(asked("EMAIL_ADRESS"))
+    assert tools_of(asked("EMAIL_ADDRESS"))
+    spec = {"path": "/x", "input": {"type": "object", "properties": {"pass": {"x-callgate-mask": "BOARDING_PASS"}}}}
+    connection = HttpConnection.model_validate({"base_url": "http://127.0.0.1:1", "functions": {"board": spec}})
+    assert tools_of(asked("BOARDING_PASS"), Catalog({"air": connection}))
+    with pytest.raises(ConfigurationError, match="BOARDING_PASS"):
+        tools_of(asked("BOARDING_PASS"))
