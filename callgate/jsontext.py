@@ -189,6 +189,11 @@ def _pointer(path: tuple[Any, ...]) -> str:
     return "".join(f"/{step}" for step in reversed(steps))
 
 
+def pointer_token(name: str) -> str:
+    """One step of a JSON pointer (RFC 6901), with its slash."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
 def _is_exact(text: str, number: float) -> bool:
     written = repr(number)
     if written == text:

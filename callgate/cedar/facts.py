@@ -20,8 +20,9 @@ elements that is itself called `count` stands under `count_` (and a `count_` und
 from collections.abc import Sequence
 from decimal import Decimal
 
-from callgate.cedar.shapes import Record, Scalar, SetOf, Shape, pointer_token
+from callgate.cedar.shapes import Record, Scalar, SetOf, Shape
 from callgate.cedar.values import CedarJson, decimal_value, long_value, number
+from callgate.jsontext import pointer_token
 from contracts.model import JsonValue
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from callgate.jsontext import pointer_token
 from contracts.model import JsonValue
 
 MAX_DEPTH = 32
@@ -75,11 +76,6 @@ def input_shape(function: str, schema: Mapping[str, JsonValue]) -> tuple[Record,
     left_out: list[tuple[str, str]] = []
     record = _record(schema, "", 1, left_out)
     return record, tuple(Untypable(function, pointer, why) for pointer, why in left_out)
-
-
-def pointer_token(name: str) -> str:
-    """One step of a JSON pointer (RFC 6901), with its slash."""
-    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def safe_pointer(shape: Shape, path: Iterable[str | int]) -> str:

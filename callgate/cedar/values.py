@@ -8,8 +8,9 @@ import math
 from decimal import Decimal
 from typing import Any, Literal
 
-from callgate.cedar.shapes import MAX_DEPTH, Record, Scalar, SetOf, Shape, pointer_token
+from callgate.cedar.shapes import MAX_DEPTH, Record, Scalar, SetOf, Shape
 from callgate.errors import CallgateError
+from callgate.jsontext import pointer_token
 from contracts.model import JsonValue
 
 CedarJson = Any

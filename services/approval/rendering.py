@@ -8,6 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup, escape
 
+from callgate.jsontext import pointer_token
 from contracts.events import Finding
 from contracts.model import JsonValue
 
@@ -105,7 +106,7 @@ def _leaves(value: JsonValue) -> Iterator[tuple[tuple[str, ...], JsonValue]]:
 
 
 def _row(path: tuple[str, ...], leaf: JsonValue, found: Mapping[str, list[str]]) -> Row:
-    pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in path)
+    pointer = "".join(map(pointer_token, path))
     text = leaf if isinstance(leaf, str) else json.dumps(leaf)
     entities = tuple(dict.fromkeys(found.get(pointer, ())))
     return Row(path, _kind(leaf), text[:VALUE_LIMIT], max(0, len(text) - VALUE_LIMIT), entities)

@@ -3,8 +3,7 @@
 Errors name the detector by its place in callgate.yaml and its entity; they quote neither lists nor examples.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,7 +16,7 @@ from callgate.masking_settings import DenySettings, DetectorSettings, UnsafeAllo
 from callgate.settings import MaskingSettings
 from services.masking.folding import fold
 from services.masking.leaf import Leaf, words_of
-from services.masking.recogniser import Detectors, Finder, Hit, judged
+from services.masking.recogniser import Detectors, Finder, Hit, any_word, judged
 from services.masking.scanning import ScanFailedError, Scanner
 from services.masking.word_list import WordList
 
@@ -82,8 +81,8 @@ def _wrong(place: str, why: str) -> ConfigurationError:
 
 def _detector(settings: DetectorSettings, place: str) -> Finder:
     pattern = _compiled(settings.pattern)
-    words = _any_word(word.lower() for word in settings.words)
-    keys = _any_word(words_of((key,)) for key in settings.keys)
+    words = any_word(word.lower() for word in settings.words)
+    keys = any_word(words_of((key,)) for key in settings.keys)
 
     def find(leaf: Leaf) -> Iterator[Hit]:
         if keys is not None and not keys.search(leaf.key_words):
@@ -99,11 +98,6 @@ def _detector(settings: DetectorSettings, place: str) -> Finder:
     finder = Finder((settings.entity,), settings.pattern, find, "the operator's pattern", place)
     _try(settings, finder, place)
     return finder
-
-
-def _any_word(words: Iterable[str]) -> re.Pattern[str] | None:
-    alternatives = "|".join(re.escape(word).replace(r"\ ", "[ _-]?") for word in words if word)
-    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)") if alternatives else None
 
 
 def _try(settings: DetectorSettings, finder: Finder, place: str) -> None:

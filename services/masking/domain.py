@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from callgate.jsontext import pointer_token
 from contracts.events import Finding
 from contracts.model import JsonValue
 from services.masking.document import DROPPED, Document, Dropped
@@ -74,10 +75,11 @@ class Masked:
     """`view` has the document's shape; a leaf in which nothing was found is the same, byte for byte.
 
     A found span is replaced as its entity's strategy says, e.g. by `[EMAIL_ADDRESS]`, also in keys; a number or boolean
-    that is masked becomes a string. `findings` are in the document's order; their paths quote no key of a sender's
-    (`places`), and their spans refer to the original leaf (a number's decimal text without exponent), or to the
-    original key where the key itself held it. `uninspectable` are distinct codes. `readings`, where asked for, are
-    the findings with score and evidence, and with each the other entities that the same span could be.
+    that is masked becomes a string. `findings` are in the document's order, but for parts of split values that are too
+    short to be looked at alone, which come last; their paths quote no key of a sender's (`places`), and their spans
+    refer to the original leaf (a number's decimal text without exponent), or to the original key where the key itself
+    held it. `uninspectable` are distinct codes. `readings`, where asked for, are the findings with score and evidence,
+    and with each the other entities that the same span could be.
     """
 
     view: JsonValue = field(repr=False)
@@ -418,4 +420,4 @@ def _short(item: str | float) -> str:
 
 
 def _json_pointer(path: Path) -> str:
-    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+    return "".join(pointer_token(str(step)) for step in path)

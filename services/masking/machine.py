@@ -1,11 +1,9 @@
 """What masking knows, put together once: the scanner of all detectors, what keys tell, and what the operator allows."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
 import re2
 
@@ -14,7 +12,7 @@ from services.masking.entities.keyed import KeyRule, rule_of_key
 from services.masking.layers import TRIGGER
 from services.masking.leaf import words_of
 from services.masking.recogniser import Detectors
-from services.masking.scanning import Scanner
+from services.masking.scanning import Joined, Scanner
 
 _WRAPPED: Final = re2.compile(TRIGGER.replace(r"\A", r"(?:\A|\x00)"))
 
@@ -38,18 +36,15 @@ class Machine:
 
     def wrapped(self, texts: Sequence[str]) -> set[int]:
         """The indexes of the texts in which something may be wrapped (`layers`)."""
-        joined = "\0".join(texts)
-        if len(joined) < 6:
-            return set()
-        subject: Any = joined.encode() if joined.isascii() else joined
+        joined = Joined(texts)
+        subject = joined.subject()
         found: set[int] = set()
         match = _WRAPPED.search(subject)
-        if match:
-            starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
-            while match:
-                index = bisect_right(starts, match.end() - 1) - 1
-                found.add(index)
-                match = _WRAPPED.search(subject, starts[index + 1] - 1) if starts[index + 1] < len(joined) else None
+        while match:
+            index = joined.index_at(match.end() - 1)
+            found.add(index)
+            following = joined.starts[index + 1]
+            match = _WRAPPED.search(subject, following - 1) if following < len(joined.text) else None
         return found
 
     @classmethod

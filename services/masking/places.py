@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from callgate.jsontext import pointer_token
 from services.masking.hints import NEVER, Hints
 
 Path = tuple[str | int, ...]
@@ -39,7 +40,7 @@ class Places:
         for step in path[known:]:
             pointer, schema = self._places[-1]
             if isinstance(step, str):
-                place = f"{pointer}/{_shown(step, schema)}", schema.property(step)
+                place = pointer + _shown(step, schema), schema.property(step)
             else:
                 place = f"{pointer}/{step}", schema.item(step)
             self._path.append(step)
@@ -48,10 +49,12 @@ class Places:
 
 
 def _shown(key: str, schema: Hints) -> str:
-    """A key of the view; what was found in one, or withheld, stands in brackets there, and so is no identifier."""
+    """The step of a pointer for a key of the view; what was found in one, or withheld, stands in brackets there, and so
+    is no identifier."""
     if schema.declares(key):
-        return key.replace("~", "~0").replace("/", "~1")
-    return key if schema.mask != NEVER and len(key) <= _LONGEST and _looks_like_identifier(key) else HIDDEN
+        return pointer_token(key)
+    shown = schema.mask != NEVER and len(key) <= _LONGEST and _looks_like_identifier(key)
+    return f"/{key if shown else HIDDEN}"
 
 
 @lru_cache(maxsize=4096)

@@ -40,6 +40,12 @@ def anything(_: str) -> bool:
     return True
 
 
+def any_word(words: Iterable[str]) -> re.Pattern[str] | None:
+    """Finds one of the words, whole; a blank in one may be `_`, `-` or missing. None where there are none."""
+    alternatives = "|".join(re.escape(word).replace(r"\ ", "[ _-]?") for word in words if word)
+    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)") if alternatives else None
+
+
 @dataclass(frozen=True)
 class Recogniser:
     """One way in which an entity is written.
@@ -69,10 +75,7 @@ class Recogniser:
     @cached_property
     def spoken_for(self) -> re.Pattern[str] | None:
         """Finds one of `words`."""
-        if not self.words:
-            return None
-        alternatives = "|".join(re.escape(word).replace(r"\ ", "[ _-]?") for word in self.words)
-        return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)")
+        return any_word(self.words)
 
 
 def judged(

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Final
 
@@ -29,6 +30,28 @@ and must not pass for one that found nothing."""
 
 class ScanFailedError(Exception):
     """The set of patterns gave no answer; nothing can be said about the document."""
+
+
+class Joined:
+    """Texts as one, NUL between them, so that a pass over them is one call."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.text = "\0".join(texts)
+        self._texts = texts
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each text begins, and where one behind the last would."""
+        return list(accumulate((len(text) + 1 for text in self._texts), initial=0))
+
+    def index_at(self, offset: int) -> int:
+        """Which text an offset lies in."""
+        return bisect_right(self.starts, offset) - 1
+
+    def subject(self, ending: str = "") -> Any:
+        """What RE2 reads: bytes where each stands for a character, whose offsets it need not count."""
+        text = self.text + ending
+        return text.encode() if text.isascii() else text
 
 
 @dataclass(slots=True)
@@ -108,16 +131,14 @@ class Scanner:
         `leaf` gives the leaf of the text with that index; `words` are all words of the document's keys; `lone` says
         that the only text is all there is. Raises ScanFailedError.
         """
-        joined = "\0".join(texts)
-        run = _Run(joined, texts, leaf)
-        end = len(joined)
-        subject: Any = joined + _SENTINEL
-        if joined.isascii():
-            subject = subject.encode()
+        joined = Joined(texts)
+        run = _Run(joined, leaf)
+        end = len(joined.text)
+        subject = joined.subject(_SENTINEL)
         matched = self._set.Match(subject)
         if not matched or len(self._patterns) not in matched:
             raise ScanFailedError
-        spoken = frozenset() if lone else self._spoken_for(f"{words}\0{joined.lower()}")
+        spoken = frozenset() if lone else self._spoken_for(f"{words}\0{joined.text.lower()}")
         self._numbers(run, spoken, lone=lone)
         for index in matched:
             if index < len(self._patterns):
@@ -139,7 +160,7 @@ class Scanner:
 
     def _numbers(self, run: "_Run", spoken: frozenset[int], *, lone: bool) -> None:
         table = self._by_length if spoken or lone else self._strong_by_length
-        for match in _DIGITS.finditer(run.joined):
+        for match in _DIGITS.finditer(run.joined.text):
             start, end = match.span()
             for recogniser in table.get(end - start, ()):
                 if _counts(recogniser, spoken, lone=lone):
@@ -166,22 +187,21 @@ class Scanner:
 class _Run:
     """One document under scan: from offsets in the joined text to leaves."""
 
-    def __init__(self, joined: str, texts: Sequence[str], leaf: Callable[[int], Leaf]) -> None:
+    def __init__(self, joined: Joined, leaf: Callable[[int], Leaf]) -> None:
         self.joined = joined
         self.scan = Scan()
-        self._starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
         self._leaf = leaf
 
     def candidate(self, recogniser: Recogniser, start: int, end: int) -> None:
-        index = bisect_right(self._starts, start) - 1
+        index = self.joined.index_at(start)
         if index in self.scan.failed:
             return
         try:
-            if not recogniser.check(self.joined[start:end]):
+            if not recogniser.check(self.joined.text[start:end]):
                 return
             leaf = self._leaf(index)
             leaf.spend(20)
-            offset = self._starts[index]
+            offset = self.joined.starts[index]
             begin, stop = start - offset, end - offset
             score = judged(recogniser.score, leaf, begin, stop, recogniser.spoken_for, whole=recogniser.whole)
             if score:
@@ -193,14 +213,14 @@ class _Run:
 
     def find(self, finder: Finder, position: int) -> int:
         """Asks about the leaf at the position; returns where the next begins."""
-        index = bisect_right(self._starts, position) - 1
+        index = self.joined.index_at(position)
         try:
             self._note(index, finder.find(self._leaf(index)))
         except OutOfStepsError:
             self.scan.failed[index] = "out_of_steps"
         except Exception:
             self.scan.failed[index] = "detector_failed"
-        return self._starts[index + 1]
+        return self.joined.starts[index + 1]
 
     def _note(self, index: int, hits: Iterable[Hit]) -> None:
         for hit in hits:

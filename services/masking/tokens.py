@@ -17,7 +17,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from callgate.jsontext import JsonTextError, RawNumber, dump, parse
+from callgate.jsontext import JsonTextError, RawNumber, dump, parse, pointer_token
 from contracts.events import Finding
 from contracts.model import JsonValue
 from services.masking.hints import Hints
@@ -152,7 +152,7 @@ class _Resolving:
             return self.leaf(value, pointer, hints) if _meant(value, self.entities | hints.accepts) else value
         if isinstance(value, dict):
             return {
-                key: self.value(below, f"{pointer}/{_shown(key, hints)}", hints.property(key))
+                key: self.value(below, pointer + _shown(key, hints), hints.property(key))
                 for key, below in value.items()
             }
         if isinstance(value, list):
@@ -171,7 +171,7 @@ class _Resolving:
 
 
 def _shown(key: str, hints: Hints) -> str:
-    return key.replace("~", "~0").replace("/", "~1") if hints.declares(key) else HIDDEN
+    return pointer_token(key) if hints.declares(key) else f"/{HIDDEN}"
 
 
 def _meant(text: str, entities: Set[str]) -> bool:

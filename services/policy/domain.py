@@ -16,9 +16,10 @@ from callgate.cedar.entities import datetime_value
 from callgate.cedar.facts import facts_of
 from callgate.cedar.policies import Evaluation, PolicySet, Request
 from callgate.cedar.schema import CONNECTION
-from callgate.cedar.shapes import Record, input_shape, pointer_token, safe_pointer
+from callgate.cedar.shapes import Record, input_shape, safe_pointer
 from callgate.cedar.values import NoDecision, cedar_input
 from callgate.errors import ConfigurationError
+from callgate.jsontext import pointer_token
 from contracts.events import InputProblem, Requirement
 from contracts.freezes import FROZEN
 from contracts.functions import Catalog, Function

@@ -3,12 +3,12 @@
 All are linear, and total on what their patterns let through.
 """
 
-from calendar import isleap
 from typing import Final
+
+from services.masking.entities.check_digits import real_day
 
 _SEPARATORS: Final = str.maketrans("", "", " -./_+")
 _KELVIN: Final = "\u212a"  # a K to patterns that ignore case, and to `str.lower`, but not to `str.upper`
-_DAYS: Final = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def upper(text: str) -> str:
@@ -37,9 +37,9 @@ def icao_9303(text: str) -> bool:
 
 def is_date(year: int, month: int, day: int) -> bool:
     """Whether there is such a day in the calendar."""
-    return 1 <= month <= 12 and 1 <= day <= _DAYS[month] and (month != 2 or day < 29 or isleap(year))
+    return real_day(year, f"{month:02}{day:02}")
 
 
 def is_day(month: int, day: int) -> bool:
     """Whether some year has such a day, where the century is not known."""
-    return 1 <= month <= 12 and 1 <= day <= _DAYS[month]
+    return is_date(2000, month, day)
