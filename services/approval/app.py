@@ -17,6 +17,7 @@ from callgate.settings import Settings
 from callgate.streams import APPROVAL_TIMERS
 from contracts.identity import Role
 from contracts.subjects import deliver_subject
+from services.approval.frame import Pages
 from services.approval.freeze_routes import freeze_routes
 from services.approval.freezing import Freezing
 from services.approval.grant_routes import grant_routes
@@ -26,6 +27,7 @@ from services.approval.looks import Looks
 from services.approval.pages import page_routes
 from services.approval.routes import api_routes
 from services.approval.sessions import Sessions
+from services.approval.sign_in import sign_in_routes
 from services.approval.telling import telling
 from services.approval.timers import Timers
 from services.approval.views import Views
@@ -77,6 +79,7 @@ async def build(platform: Platform) -> Service:
     hooked = told.hook(approval, authenticator)
     looks = Looks(platform.records, platform.clock)
     sessions = Sessions(authenticator, settings.approval.secure_cookies, settings.public_url)
+    pages = Pages(policies, platform.clock, _development_issuer(settings))
 
     def ready() -> str | None:
         if not waiting.is_ready:
@@ -97,7 +100,8 @@ async def build(platform: Platform) -> Service:
             api_routes(approval, views, looks, authenticator),
             freeze_routes(freezing, platform.catalog, authenticator),
             grant_routes(granting, approval, platform.catalog, authenticator),
-            page_routes(approval, views, looks, sessions, policies, platform.clock, _development_issuer(settings)),
+            sign_in_routes(sessions, pages),
+            page_routes(approval, views, looks, sessions, pages),
             *hooked.routers,
         ),
         background=(policies.follow, waiting.follow, approval.keep_time, freezing.keep, *hooked.background),

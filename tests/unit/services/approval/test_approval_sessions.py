@@ -5,7 +5,7 @@ from approval_calls import asked
 
 from callgate.http import Problem
 from contracts.subjects import timer_due_subject, timer_subject
-from services.approval.pages import _safe_next
+from services.approval.frame import safe_next
 from services.approval.sessions import check_form_code, form_code
 from services.approval.timers import call_due
 
@@ -31,12 +31,12 @@ def test_a_form_code_is_of_its_session_and_form() -> None:
     ],
 )
 def test_signing_in_leads_to_our_own_pages_only(path: str) -> None:
-    assert _safe_next(path) == "/approvals"
+    assert safe_next(path) == "/approvals"
 
 
 def test_the_call_of_a_timer() -> None:
     ref = asked().ref
-    assert _safe_next(f"/approvals/{ref}") == f"/approvals/{ref}"
+    assert safe_next(f"/approvals/{ref}") == f"/approvals/{ref}"
     for kind in ("expiry", "reminder", "escalation"):
         assert call_due(timer_due_subject(ref, kind)) == (kind, ref)
     for other in (timer_due_subject(ref, "other"), timer_subject(ref, "expiry"), "timers.due.expiry.x", ""):
