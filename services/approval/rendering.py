@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from callgate.jsontext import pointer_token
 from contracts.events import Finding
 from contracts.model import JsonValue
+from services.approval.lookalikes import lookalikes
 
 ROWS = 200
 """Leaves of the arguments that a page shows."""
@@ -20,6 +21,8 @@ FOLD_ABOVE = 300
 
 # Letters and marks that show nothing, and that no category tells: fillers, the blank of Braille, variation selectors.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(c) for c in range(0xFE00, 0xFE10)}
+_HIDDEN_MARK = Markup('<span class="hidden-character" title="{}">{}</span>')
+_LOOKALIKE_MARK = Markup('<span class="look-alike" title="{}, looks like {}">{}<small>{}</small></span>')
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 
 
@@ -40,15 +43,18 @@ class Row:
 
 
 def visible(text: object) -> Markup:
-    """Escaped text in which every character that shows nothing, or turns the direction, is named."""
+    """Escaped text in which every character that shows nothing, turns the direction or passes for another is named."""
+    source = str(text)
+    deceptive = lookalikes(source)
     parts: list[Markup] = []
-    for character in str(text):
+    for position, character in enumerate(source):
         if _is_hidden(character):
-            name = unicodedata.name(character, "no name")
-            code = f"U+{ord(character):04X}"
-            parts.append(Markup('<span class="hidden-character" title="{} {}">{}</span>').format(code, name, code))
+            parts.append(_HIDDEN_MARK.format(_name(character), _code(character)))
             if character == "\n":
                 parts.append(Markup("\n"))
+        elif position in deceptive:
+            seen = deceptive[position]
+            parts.append(_LOOKALIKE_MARK.format(_name(character), seen, character, _code(character)))
         else:
             parts.append(escape(character))
     return Markup("<bdi>") + Markup("").join(parts) + Markup("</bdi>")
@@ -79,6 +85,19 @@ def until(at: datetime, now: datetime) -> str:
             count = seconds // size
             return f"{count} {unit}{'' if count == 1 else 's'}"
     return "less than a minute"
+
+
+def is_plain(text: str) -> bool:
+    """Whether text is what it seems: nothing hidden but the ends of its lines, nothing that passes for another."""
+    return not any(_is_hidden(character) and character != "\n" for character in text) and not lookalikes(text)
+
+
+def _name(character: str) -> str:
+    return f"{_code(character)} {unicodedata.name(character, 'no name')}"
+
+
+def _code(character: str) -> str:
+    return f"U+{ord(character):04X}"
 
 
 def _is_hidden(character: str) -> bool:
@@ -136,7 +155,7 @@ def plain(text: object, limit: int) -> tuple[str, int]:
     left = limit
     source = str(text)
     for position, character in enumerate(source):
-        part = f"[U+{ord(character):04X}]" if _is_hidden(character) else character
+        part = f"[{_code(character)}]" if _is_hidden(character) else character
         left -= len(part)
         if left < 0:
             return "".join(parts), len(source) - position

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from callgate.lookalikes import LATIN
+
 
 @dataclass(slots=True)
 class OffsetMap:
@@ -235,18 +237,7 @@ def _splits_a_value(text: str, index: int) -> bool:
     )
 
 
-_LATIN: Final = str.maketrans(
-    "АВЕЅІЈКМНОРСТУХԚԜҮаесіјкорѕухһԁԛԝѵӏ"
-    "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγικνορτυχϲϳ"
-    "օսհոզՕՏԼՍᎪᏴᏟᎠᎬᏀᎻᎫᏦᏞᎷᏢᏒᏚᎢᏙᎳᏃ"
-    "ɑɡᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ",
-    "ABESIJKMHOPCTYXQWYaecijkopsyxhdqwvl"
-    "ABEZHIKMNOPTYXayiknoptuxcj"
-    "ouhnqOSLUABCDEGHJKLMPRSTVWZ"
-    "agabcdefghijklmnoprstuvwyz",
-)
-"""Letters that look like Latin ones (of Unicode's confusables): Cyrillic, Greek, Armenian, Cherokee, phonetic."""
-_LOOKALIKES: Final = frozenset(map(chr, _LATIN))
+_LOOKALIKES: Final = frozenset(map(chr, LATIN))
 _TOKEN: Final = re.compile(r"[\w-]+")
 _MIXED: Final = re.compile(r"[0-9A-Za-z_-][^\x00-\x7f]|[^\x00-\x7f][0-9A-Za-z_-]")
 _ASCII_LETTER: Final = re.compile("[A-Za-z]")
@@ -264,7 +255,7 @@ def _latin(match: re.Match[str]) -> str:
     token = match[0]
     if token.isascii():
         return token
-    latin = token.translate(_LATIN)
+    latin = token.translate(LATIN)
     if latin != token and (_ASCII_LETTER.search(token) or (latin.isascii() and _ASCII_DIGIT.search(token))):
         return latin
     return token

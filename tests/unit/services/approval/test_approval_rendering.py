@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import Finding
-from services.approval.rendering import ROWS, VALUE_LIMIT, rows, until, visible
+from services.approval.lookalikes import lookalikes
+from services.approval.rendering import ROWS, VALUE_LIMIT, is_plain, rows, until, visible
 
 
 @pytest.mark.parametrize(
@@ -27,14 +28,48 @@ def test_what_shows_nothing_is_named(hidden: str) -> None:
 
 
 def test_ordinary_text_stays_itself() -> None:
-    for text in ("Zürich, 12 €", "日本語", "שלום", "e\u0301"):
+    for text in (
+        "Zürich, 12 €",
+        "日本語",
+        "שלום",
+        "e\u0301",
+        "Москва",
+        "\u0438 \u0441\u043e\u0440\u0435",
+        "½ m²",
+        "ж٣",
+    ):
         assert str(visible(text)) == f"<bdi>{text}</bdi>"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("p\u0430ypal", {1: "a"}),
+        ("\u0441\u043e\u0440\u0435", {0: "c", 1: "o", 2: "p", 3: "e"}),
+        ("\uff50ay 1\u0663", {0: "p", 5: "3"}),
+        ("\U0001d41aim", {0: "a"}),
+        ("acme-\u0440ayments.example", {5: "p"}),
+        ("\u0410\u0411 and \u0391", {}),
+    ],
+)
+def test_what_passes_for_another_is_found(text: str, found: dict[int, str]) -> None:
+    assert lookalikes(text) == found
+    assert is_plain(text) == (not found)
+
+
+def test_what_passes_for_another_is_named() -> None:
+    shown = str(visible("p\u0430ypal"))
+    title = "U+0430 CYRILLIC SMALL LETTER A, looks like a"
+    assert shown == f'<bdi>p<span class="look-alike" title="{title}">\u0430<small>U+0430</small></span>ypal</bdi>'
 
 
 @given(st.text())
 def test_no_text_becomes_markup(text: str) -> None:
     shown = str(visible(text))
     inner = re.sub(r'<span class="hidden-character" title="[^"<>&]*">U\+[0-9A-F]{4,6}</span>', "", shown[5:-6])
+    inner = re.sub(
+        r'<span class="look-alike" title="[^"<>&]*">([^<])<small>U\+[0-9A-F]{4,6}</small></span>', r"\1", inner
+    )
     assert not set(inner) & set("<>\"'")
     printable = "".join(c for c in text if c.isascii() and c.isprintable())
     assert "".join(c for c in html.unescape(inner) if c.isascii() and c.isprintable()) == printable
