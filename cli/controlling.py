@@ -41,7 +41,11 @@ async def freeze(url: str, token: str, body: dict[str, Any], as_json: bool) -> i
             return
         waiting = frozen["cancelling"]
         output.say(f"{styled('frozen', 'red', bold=True)}: {_what(frozen)}{_until(frozen)}")
-        output.say(f"  {waiting} {'call that waits' if waiting == 1 else 'calls that wait'} for approval: cancelled")
+        if waiting:
+            calls = "1 call that waits" if waiting == 1 else f"{waiting} calls that wait"
+            output.say(f"  it stops {calls} for approval, which are cancelled now")
+        else:
+            output.say("  nothing that waits for approval is in its scope; what comes to wait is cancelled")
         output.say(f"  `callgate unfreeze {printable(frozen['id'])}` lifts it")
 
     return await asked(url, token, work, "whether it is frozen, `callgate freezes` tells")

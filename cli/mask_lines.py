@@ -25,11 +25,12 @@ class Masking(Protocol):
 
 
 def lines(stream: BinaryIO, masking: Masking, *, explain: bool) -> int:
-    """One answer a line, in order and at once; a line that is no JSON gets an `error` and does not stop the rest.
-    Gives the exit code."""
+    """One answer a line, in order and at once; a line that is no JSON gets an `error` and does not stop the rest, and a
+    blank one is answered by a blank one, so that line numbers agree. Gives the exit code."""
     code = 0
     for number, line in enumerate(_limited(stream), start=1):
         if line is not None and not line.strip():
+            _write(b"\n")
             continue
         answer: dict[str, Any]
         try:

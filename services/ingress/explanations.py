@@ -86,5 +86,9 @@ def explain(status: str, code: str | None, problems: Sequence[InputProblem] = ()
     text = known.get(code or "") or _ELSE.get(status)
     if text is None or not problems:
         return text
-    places = ", ".join(f"`{problem.pointer or '/'}` breaks `{problem.keyword}`" for problem in problems)
-    return f"{text} Here: {places}."
+    return f"{text} Here: {', '.join(map(_place, problems))}."
+
+
+def _place(problem: InputProblem) -> str:
+    place = f"`{problem.pointer}`" if problem.pointer else "(the arguments)"
+    return f"{place} is missing" if problem.keyword == "required" else f"{place} breaks `{problem.keyword}`"

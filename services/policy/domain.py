@@ -146,6 +146,11 @@ def decide_approved(rules: Rules, facts: CallFacts, requirements_met: Requiremen
     return _verdict(policies, facts, "allowed", "approved", decided, requirements)
 
 
+def decide_granted(rules: Rules, facts: CallFacts) -> Verdict:
+    """The judgement of a call that would wait for people and that a grant covers: as if they had approved it."""
+    return decide_approved(rules, facts, lambda _: True, facts.now)
+
+
 def covers(rules: Rules, facts: CallFacts, grant: PolicySet) -> bool:
     """Whether the conditions of a grant hold for these arguments."""
     try:
@@ -204,13 +209,17 @@ def _check_input(judged: Judged, arguments: JsonValue) -> None:
         if judged.validator.is_valid(arguments):
             return
         errors = [error for _, error in zip(range(_PROBLEMS_NAMED), judged.validator.iter_errors(arguments))]  # noqa: B905
-        problems = tuple(
-            InputProblem(pointer=safe_pointer(judged.shape, error.instance_path), keyword=error.kind.name)
-            for error in errors
-        )
+        problems = tuple(InputProblem(pointer=_place(judged.shape, error), keyword=error.kind.name) for error in errors)
     except ValueError:  # nested beyond the validator's limit, or no Unicode
         problems = ()
     raise _Denial("input_invalid", problems=problems)
+
+
+def _place(shape: Record, error: jsonschema_rs.ValidationError) -> str:
+    """Where it breaks; a member that is missing is named, since its name is the schema's and not the caller's."""
+    pointer = safe_pointer(shape, error.instance_path)
+    kind: Any = error.kind
+    return pointer + pointer_token(kind.property) if kind.name == "required" else pointer
 
 
 def _contexts(judged: Judged, facts: CallFacts, approved: tuple[bool, ...]) -> tuple[str, ...]:

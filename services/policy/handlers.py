@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from callgate.control import FreezeBook
@@ -25,6 +24,7 @@ from services.policy.domain import (
     Verdict,
     decide,
     decide_approved,
+    decide_granted,
 )
 from services.policy.grants import GrantUses
 from services.policy.sessions import Sessions
@@ -69,7 +69,7 @@ class Policy:
         if verdict.outcome == "approval_required":
             use = await self._grants.use(recorded.ref, facts, verdict, rules)
         if use is not None:
-            verdict = replace(verdict, outcome="allowed", code="granted")
+            verdict = decide_granted(rules, facts)
         await self._append(verdict, facts, recorded, delivery, use)
 
     async def on_approved(self, recorded: Recorded, delivery: Delivery) -> None:

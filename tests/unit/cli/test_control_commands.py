@@ -110,7 +110,7 @@ async def test_freezes_what_is_named(
         ("POST", "/v1/freezes", {"scope": scope, "target": target, "reason": "odd calls", "for": "2h"})
     ]
     assert said in result.stdout
-    assert "2 calls that wait for approval: cancelled" in result.stdout
+    assert "it stops 2 calls that wait for approval, which are cancelled now" in result.stdout
     assert f"callgate unfreeze {FREEZE['id']}" in result.stdout
 
 
@@ -121,6 +121,16 @@ async def test_freezes_one_thing_or_nothing(api: StandIn, words: tuple[str, ...]
     result = await invoke(api, "freeze", *words, "--reason", "odd")
     assert isinstance(result.exception, ConfigurationError)
     assert api.asked == []
+
+
+@pytest.mark.parametrize(
+    ("waiting", "said"),
+    [(0, "nothing that waits for approval is in its scope"), (1, "it stops 1 call that waits for approval, ")],
+)
+async def test_says_what_a_freeze_stops(api: StandIn, waiting: int, said: str) -> None:
+    api.answers = [web.json_response({**FREEZE, "cancelling": waiting}, status=201)]
+    result = await invoke(api, "freeze", "--all", "--reason", "odd calls")
+    assert said in result.stdout
 
 
 async def test_a_reason_is_mandatory(api: StandIn) -> None:

@@ -140,7 +140,7 @@ def test_an_answer_a_line_and_a_bad_line_stops_nothing() -> None:
     lines = [{"card": CARD}, "not JSON " + MAIL, "", "text " + MAIL, 4111111111111111]
     text = "\n".join(line if line in ("", "not JSON " + MAIL) else json.dumps(line) for line in lines)
     result = run("--jsonl", stdin=text)
-    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    answers = [json.loads(line) for line in result.stdout.splitlines() if line]
     assert result.exit_code == 1
     assert answers[0] == {
         "masked": {"card": "[CREDIT_CARD]"},
@@ -161,6 +161,14 @@ def test_an_answer_a_line_and_a_bad_line_stops_nothing() -> None:
     assert len(answers) == 4
     assert "line 2 " in result.stderr
     assert MAIL not in result.stderr
+
+
+def test_a_blank_line_stays_one_so_that_line_numbers_agree() -> None:
+    result = run("--jsonl", stdin=f'{{"to": "{MAIL}"}}\n\n  \r\n{{"a": 1}}\n')
+    lines = result.stdout.split("\n")
+    assert [bool(line) for line in lines] == [True, False, False, True, False]
+    assert json.loads(lines[3])["masked"] == {"a": 1}
+    assert result.exit_code == 0
 
 
 def test_lines_say_why_and_what_was_withheld() -> None:

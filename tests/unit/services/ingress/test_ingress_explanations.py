@@ -38,10 +38,18 @@ def test_the_documents_list_every_code() -> None:
         assert f"| `{code}` | {sentence} |" in text
 
 
-def test_problems_are_named_with_their_places() -> None:
-    said = explain("denied", "input_invalid", [InputProblem(pointer="/id", keyword="type")])
+@pytest.mark.parametrize(
+    ("pointer", "keyword", "place"),
+    [
+        ("/id", "type", "`/id` breaks `type`"),
+        ("/order/total", "required", "`/order/total` is missing"),
+        ("", "additionalProperties", "(the arguments) breaks `additionalProperties`"),
+    ],
+)
+def test_problems_are_named_with_their_places(pointer: str, keyword: str, place: str) -> None:
+    said = explain("denied", "input_invalid", [InputProblem(pointer=pointer, keyword=keyword)])
     assert said is not None
-    assert said.endswith("Here: `/id` breaks `type`.")
+    assert said.endswith(f"Here: {place}.")
 
 
 def test_a_result_needs_no_words_and_an_unknown_code_gets_the_plain_ones() -> None:

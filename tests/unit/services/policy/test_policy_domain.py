@@ -243,6 +243,21 @@ def test_input_that_breaks_its_schema(
 
 
 @both
+def test_a_missing_member_is_named_and_a_callers_own_key_is_not(judge: Callable[[Rules, CallFacts], Verdict]) -> None:
+    missing = judge(rules(PERMIT), replace(call(), arguments={CARD: 1}))
+    assert missing.problems == (InputProblem(pointer="/amount", keyword="required"),)
+    undeclared = catalog_of(REFUND | {"required": ["amount", "a/b"], "additionalProperties": False})
+    policies = PolicySet.load({"p.cedar": PERMIT}, cedar_schema(undeclared))
+    facts = replace(call(), function=undeclared.get("payments.refund"), arguments={"amount": 1, CARD: 1})
+    verdict = judge(prepare(undeclared, policies), facts)
+    assert {(one.pointer, one.keyword) for one in verdict.problems} == {
+        ("/a~1b", "required"),
+        ("", "additionalProperties"),
+    }
+    assert CARD not in repr(verdict)
+
+
+@both
 @pytest.mark.parametrize("arguments", [[], None, "x", {}, {"amount": "\ud800"}])
 def test_input_that_is_no_object_or_lacks_something(
     judge: Callable[[Rules, CallFacts], Verdict], arguments: Any

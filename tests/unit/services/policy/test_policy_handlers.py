@@ -129,7 +129,7 @@ async def test_a_grant_stands_for_approval_and_is_named(scene: Scene) -> None:
     scene.grants.given = GrantUse(grant_id="g1", granted="c" * 64, number=2)
     allowed = await scene.judged(scene.calls(amount=250).masked())
     assert isinstance(allowed, Allowed)
-    assert (allowed.grant, allowed.policies) == (scene.grants.given, ("large",))
+    assert (allowed.grant, allowed.policies) == (scene.grants.given, ("bots-pay", "large"))
 
 
 async def test_no_grant_is_asked_for_what_is_allowed_or_denied_anyway(scene: Scene) -> None:
