@@ -137,6 +137,17 @@ class Call:
     def is_terminal(self) -> bool:
         return self.state in TERMINAL
 
+    @property
+    def settled_as_not_done(self) -> bool:
+        """Whether a person found that it did not happen: nothing follows, and the agent is told that it failed."""
+        settled = self.last(OutcomeSettled)
+        return self.state == OutcomeSettled.NAME and settled is not None and settled.outcome == "not_done"
+
+    @property
+    def status(self) -> str:
+        """What the agent is told of the call: a word of STATUS_OF. KeyError for a call without events."""
+        return "failed" if self.settled_as_not_done else STATUS_OF[self.state]
+
     def accept(self, recorded: Recorded) -> "Call":
         """The call after the event, which joins the chain or is set aside as alien."""
         try:

@@ -110,8 +110,9 @@ def event_filter(event: str, partition: str = "*") -> str:
     return f"calls.{partition}.*.*.{event}"
 
 
-def session_filter(partition: Partition, session_id: str) -> str:
-    return f"calls.{partition}.{session_id}.>"
+def session_filter(partition: Partition, session_id: str, event: str | None = None) -> str:
+    """All that stands of a session, or its calls' events of one name."""
+    return f"calls.{partition}.{session_id}.{'>' if event is None else f'*.{event}'}"
 
 
 def deliver_subject(service: str) -> str:

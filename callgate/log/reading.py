@@ -65,6 +65,18 @@ async def last_sequence(client: Client, stream: str) -> int:
     return int(answer["state"]["last_seq"])
 
 
+async def subjects(client: Client, stream: str, subject_filter: str, skip: int) -> tuple[dict[str, int], int]:
+    """From the leader: the subjects that fit with how many messages stand on each, and how many subjects there are.
+
+    In alphabetical order, without the first `skip`; at most 100,000 at once. BrokerAway.
+    """
+    request = {"subjects_filter": subject_filter, "offset": skip}
+    answer = await request_json(client, f"$JS.API.STREAM.INFO.{stream}", request)
+    if "error" in answer:
+        raise BrokerAway("the stream's subjects cannot be read now")
+    return answer["state"].get("subjects") or {}, int(answer.get("total", 0))
+
+
 async def leader_next(client: Client, stream: str, subject_filter: str, start: int) -> Message | None:
     """The first message at or after `start` that fits the filter, from the leader; None where there is none."""
     request = {"seq": start, "next_by_subj": subject_filter}

@@ -23,6 +23,7 @@ from services.approval.freezing import Freezing
 from services.approval.grant_routes import grant_routes
 from services.approval.granting import Granting
 from services.approval.handlers import Approval
+from services.approval.history import History
 from services.approval.looks import Looks
 from services.approval.pages import page_routes
 from services.approval.routes import api_routes
@@ -41,7 +42,8 @@ async def build(platform: Platform) -> Service:
     policies = PublishedPolicies(platform.records, platform.catalog)
     waiting = Waiting(platform.client, platform.log, platform.verifier, platform.partitions)
     views = Views(platform.client, platform.verifier, platform.sealer)
-    told = telling(platform, views, policies)
+    history = History(platform.client, platform.log, platform.verifier, platform.partitions)
+    told = telling(platform, views, policies, history)
     approval = Approval(
         log=platform.log,
         sealer=platform.sealer,
@@ -104,7 +106,14 @@ async def build(platform: Platform) -> Service:
             page_routes(approval, views, looks, sessions, pages),
             *hooked.routers,
         ),
-        background=(policies.follow, waiting.follow, approval.keep_time, freezing.keep, *hooked.background),
+        background=(
+            policies.follow,
+            waiting.follow,
+            history.follow,
+            approval.keep_time,
+            freezing.keep,
+            *hooked.background,
+        ),
         ready=ready,
         close=close,
     )

@@ -30,9 +30,10 @@ from contracts.records import Accessed, MessageShown, NoticeDue
 from contracts.subjects import NOTICES, CallRef, access_subject, message_subject
 from services.approval.channels import SendFailed, Told, Unneeded, as_of, asked_in
 from services.approval.domain import Question, question_of
+from services.approval.history import History
 from services.approval.rendering import plain
 from services.approval.secret_files import SecretMissing, read_secret
-from services.approval.slack_blocks import Block, Shown, escaped, message, metadata, text
+from services.approval.slack_blocks import SESSION_SHOWN, Block, Shown, escaped, message, metadata, text
 from services.approval.views import Views
 
 logger = logging.getLogger("services.approval.slack")
@@ -113,6 +114,7 @@ class Slack:
         records: Records,
         views: Views,
         policies: PublishedPolicies,
+        history: History,
         clock: Callable[[], datetime],
         public_url: str,
     ) -> None:
@@ -123,6 +125,7 @@ class Slack:
         self._records = records
         self._views = views
         self._policies = policies
+        self._history = history
         self._clock = clock
         self._public_url = public_url.rstrip("/")
 
@@ -273,7 +276,8 @@ class Slack:
         known = current.policies if current is not None else {}
         policies = [(name, known[name].reason if name in known else None) for name in question.policies]
         url = f"{self._public_url}/approvals/{question.ref}"
-        return message(Shown(about, question, await self._views.of(question), policies, url))
+        view, before = await self._views.of(question), await self._history.session_so_far(about.ref, SESSION_SHOWN)
+        return message(Shown(about, question, view, policies, before, url))
 
     async def _record_look(self, endpoint: str, ref: CallRef) -> None:
         """Who is in the channel is Slack's to know; that the arguments went there is on record before they do."""

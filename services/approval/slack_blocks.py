@@ -27,6 +27,7 @@ from contracts.lifecycle import Call
 from contracts.model import JsonValue
 from contracts.subjects import CallRef
 from services.approval.domain import Question
+from services.approval.history import Past
 from services.approval.rendering import plain, rows
 from services.approval.views import View
 
@@ -46,6 +47,8 @@ _SECTIONS = 3
 """Of arguments: a message is there to be read; the page shows everything."""
 _POLICY = 600
 _VOTES = 20
+SESSION_SHOWN = 5
+"""Earlier calls of the session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Shown:
     view: View
     policies: Sequence[tuple[str, str | None]]
     """Those that ask, with their `@reason`."""
+    before: Sequence[Past]
+    """Earlier calls of the session, the latest first."""
     url: str
     """The call's page."""
 
@@ -76,6 +81,11 @@ def message(shown: Shown) -> tuple[str, list[Block]]:
     policies = [_policy(name, reason) for name, reason in shown.policies]
     if policies:
         blocks.append({"type": "section", "text": text("Held back by\n" + "\n".join(policies), 2900, lines=True)})
+    if shown.before:
+        past = [_past(one) for one in shown.before[:SESSION_SHOWN]]
+        blocks.append(
+            {"type": "section", "text": text("Before, in this session\n" + "\n".join(past), 2900, lines=True)}
+        )
     votes = [f"{_word(ballot.decision)} by {plain(ballot.reviewer, 80)[0]}" for ballot in question.ballots[:_VOTES]]
     blocks.append({"type": "context", "elements": [text(" · ".join([standing, *votes]), 2900)]})
     if question.waiting:
@@ -209,6 +219,10 @@ def _value(value: str, cut: int) -> tuple[str, int]:
 def _policy(name: str, reason: str | None) -> str:
     words, _ = plain(f"{name}: {reason}" if reason else name, _POLICY)
     return f"• {words}"
+
+
+def _past(past: Past) -> str:
+    return f"• {plain(past.function, 80)[0]}: {past.state.replace('_', ' ')}"
 
 
 def _expiry(at: datetime) -> str:

@@ -16,6 +16,7 @@ from callgate.streams import APPROVAL_NOTICES, APPROVAL_SENDS
 from contracts.subjects import deliver_subject
 from services.approval.channels import Channels, Medium
 from services.approval.handlers import Approval
+from services.approval.history import History
 from services.approval.secret_files import SecretMissing, read_secret, require_secret
 from services.approval.slack import Slack, SlackApi
 from services.approval.slack_interactions import Interactions, SocketMode, interaction_routes
@@ -74,7 +75,7 @@ class Telling:
         return Hooked(tuple(routers), tuple(background), close)
 
 
-def telling(platform: Platform, views: Views, policies: PublishedPolicies) -> Telling:
+def telling(platform: Platform, views: Views, policies: PublishedPolicies, history: History) -> Telling:
     """ConfigurationError where a secret is missing."""
     settings = platform.settings.approval
     public_url = platform.settings.public_url or f"http://{platform.settings.listen}"
@@ -95,6 +96,7 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies) -> Te
                 platform.records,
                 views,
                 policies,
+                history,
                 platform.clock,
                 public_url,
             )

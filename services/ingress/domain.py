@@ -10,7 +10,6 @@ from callgate.jsontext import JsonTextError, dump, parse
 from contracts.events import (
     ApprovalRequired,
     Denied,
-    OutcomeSettled,
     Rejected,
     ResultMasked,
     Sealed,
@@ -18,7 +17,7 @@ from contracts.events import (
 )
 from contracts.functions import NAME, UNKNOWN_FUNCTION, Catalog
 from contracts.identity import Principal
-from contracts.lifecycle import ANSWERING, STATUS_OF, TRANSITIONS, Call
+from contracts.lifecycle import ANSWERING, TRANSITIONS, Call
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import SESSION_ID, CallRef, Partition, homes
 from contracts.tally import standing_votes
@@ -120,22 +119,17 @@ def is_own(call: Call, principal: Principal) -> bool:
 
 def is_answered(call: Call) -> bool:
     """Whether its caller has no more to wait for."""
-    return call.state in ANSWERING or _settled_as_not_done(call)
+    return call.state in ANSWERING or call.settled_as_not_done
 
 
 def is_over(call: Call) -> bool:
     """Whether nothing can follow."""
-    return call.is_terminal or _settled_as_not_done(call)
+    return call.is_terminal or call.settled_as_not_done
 
 
 def may_cancel(call: Call) -> bool:
     """Before step 5 only."""
     return "cancelled" in TRANSITIONS[call.state]
-
-
-def _settled_as_not_done(call: Call) -> bool:
-    data = call.chain[-1].data if call.chain else None
-    return isinstance(data, OutcomeSettled) and data.outcome == "not_done"
 
 
 class Secret(NamedTuple):
@@ -168,7 +162,7 @@ def outcome_of(call: Call, opened: bytes | None = None, unopened: str | None = N
         "id": str(call.ref),
         "session": call.ref.session_id,
         "function": call.requested.function,
-        "status": "failed" if _settled_as_not_done(call) else STATUS_OF[call.state],
+        "status": call.status,
         "event": head.name,
         "at": rfc3339(head.event.at),
     }
@@ -177,7 +171,7 @@ def outcome_of(call: Call, opened: bytes | None = None, unopened: str | None = N
     for name in ("code", "policies"):
         if hasattr(data, name) and head.name in ("denied", "execution_failed", "outcome_unknown", "cancelled"):
             document[name] = getattr(data, name)
-    if _settled_as_not_done(call):
+    if call.settled_as_not_done:
         document["code"] = "settled_as_not_done"
     problems = data.problems if isinstance(data, Denied) else ()
     if problems:

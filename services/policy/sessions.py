@@ -2,8 +2,7 @@
 
 from nats.aio.client import Client
 
-from callgate.errors import BrokerAway
-from callgate.log.reading import request_json
+from callgate.log import reading
 from contracts.subjects import CallRef, parse_call_subject, session_filter
 from services.policy.domain import SessionFacts
 
@@ -16,16 +15,13 @@ class Sessions:
 
     async def before(self, ref: CallRef) -> SessionFacts:
         """The session's other calls in this partition. BrokerAway."""
-        subjects: dict[str, int] = {}
+        found: dict[str, int] = {}
+        wanted = session_filter(ref.partition, ref.session_id)
         while True:
-            request = {"subjects_filter": session_filter(ref.partition, ref.session_id), "offset": len(subjects)}
-            answer = await request_json(self._client, f"$JS.API.STREAM.INFO.{ref.partition.stream}", request)
-            if "error" in answer:
-                raise BrokerAway("the session cannot be read now")
-            page = answer["state"].get("subjects") or {}
-            subjects |= page
-            if not page or len(subjects) >= answer.get("total", 0):
-                return count(subjects, ref)
+            page, total = await reading.subjects(self._client, ref.partition.stream, wanted, len(found))
+            found |= page
+            if not page or len(found) >= total:
+                return count(found, ref)
 
 
 def count(subjects: dict[str, int], ref: CallRef) -> SessionFacts:

@@ -98,9 +98,10 @@ class Scene:
         arguments: JsonValue = None,
         requester: Principal = AGENT,
         findings: tuple[Finding, ...] = (),
+        session_id: str | None = None,
     ) -> Recorded:
-        """A call that waits; its `approval_required` as it stands."""
-        ref = new_call(self.ingress, requester.session_owner)
+        """A call that waits, in a new session unless one is given; its `approval_required` as it stands."""
+        ref = new_call(self.ingress, requester.session_owner, session_id)
         text = dump(arguments if arguments is not None else {"amount": 250})
         asked, function = uuid7(), "payments.refund"
         sealed = await self.ingress.sealer.seal(text, Place(ref, asked, "arguments"), "raw", now())

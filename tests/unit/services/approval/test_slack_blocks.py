@@ -1,7 +1,7 @@
 """What Slack shows: hostile arguments stay text, and Slack's limits hold whatever comes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contracts.events import ApprovalExpired, Cancelled
 from contracts.identity import Principal
 from services.approval.domain import question_of
+from services.approval.history import Past
 from services.approval.slack_blocks import (
     APPROVE,
     OPEN,
@@ -29,11 +30,13 @@ from services.approval.views import View
 LIMITS = {"header": 150, "fields": 2000, "section": 3000, "context": 3000}
 
 
-def rendered(arguments: Any, story: Story | None = None, policies: Any = (("p", "Because."),)) -> tuple[str, list[Any]]:
+def rendered(
+    arguments: Any, story: Story | None = None, policies: Any = (("p", "Because."),), before: Sequence[Past] = ()
+) -> tuple[str, list[Any]]:
     call = (story or asked(requirement("finance", quorum=2))).call
     question = question_of(call)
     assert question is not None
-    return message(Shown(call, question, View(arguments), policies, "https://gate.example/approvals/x"))
+    return message(Shown(call, question, View(arguments), policies, before, "https://gate.example/approvals/x"))
 
 
 def texts(node: Any) -> Iterator[dict[str, Any]]:
