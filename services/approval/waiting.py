@@ -26,6 +26,7 @@ from contracts.events import (
 )
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef, Partition, event_filter
+from services.approval.changes import Changes
 from services.approval.domain import Question, question_of
 
 logger = logging.getLogger("services.approval")
@@ -47,6 +48,8 @@ class Waiting:
         self._waiting: dict[CallRef, Question] = {}
         self._touched: dict[CallRef, int] = {}
         """The sequence of the question by which the past told of a call; 0 where an event of now did."""
+        self.changes = Changes()
+        """Of the calls that wait."""
         self._cue = asyncio.Event()
         self._idle = asyncio.Event()
         self._ready = asyncio.Event()
@@ -137,10 +140,11 @@ class Waiting:
             self._touched.setdefault(ref, asked)
             await asyncio.sleep(_AWAY_PAUSE)
             return
+        before = self._waiting.pop(ref, None)
         if question is not None and question.waiting:
             self._waiting[ref] = question
-        else:
-            self._waiting.pop(ref, None)
+        if before is not None or question is not None:
+            self.changes.tell(ref, frozenset().union(*(one.concerned for one in (before, question) if one is not None)))
 
     async def _is_over(self, ref: CallRef, asked: int) -> bool:
         """Whether nobody is asked any more, as any replica tells that has the question at that sequence.
