@@ -172,6 +172,24 @@ class Sealer:
         _remember(self._secrets, (session_id, purpose), secret)
         return secret
 
+    def role_secrets(self, purpose: str, at: datetime) -> dict[str, bytes]:
+        """32 bytes for one purpose, from each of the role's own sealing keys in force, by its id, the newest first.
+
+        The same in every replica of this role and after a restart; `keys rotate` ends those of the former key.
+        """
+        in_force = [key_id for key_id, _ in reversed(self._ring.readers((self._role,), at))]
+        if not self._private.keys() >= set(in_force):
+            self._private |= self._reload()
+        secrets = {}
+        for key_id in in_force:
+            private = self._private.get(key_id)
+            if private is not None:
+                info = "\0".join(("callgate role secret", self._ring.deployment, key_id, purpose)).encode()
+                secrets[key_id] = HKDF(SHA256(), _KEY_BITS // 8, salt=None, info=info).derive(
+                    private.private_bytes_raw()
+                )
+        return secrets
+
     async def _ciphertext(self, sealed: Sealed, session_id: str) -> bytes:
         if sealed.ciphertext is not None:
             try:

@@ -123,6 +123,8 @@ class PolicySettings(Contract):
 class ApprovalSettings(Contract):
     secure_cookies: bool = True
     """Off only where the pages are served over plain HTTP on loopback."""
+    session_hours: float = Field(default=8.0, gt=0, le=24)
+    """After which who signed in to the pages signs in again. Until then their groups are those of the sign-in."""
     sweep_every: float = Field(default=30.0, gt=0)
     """Seconds between looks for calls whose time is up and whose timer was lost."""
     slack: SlackSettings | None = None
@@ -335,6 +337,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
                 update={"deny": tuple(_anchored_list(one, folder) for one in settings.masking.deny)}
             ),
             "approval": _anchored_approval(settings.approval, folder),
+            "identity": _anchored_identity(settings.identity, folder),
             "policy": settings.policy.model_copy(update={"folder": folder / settings.policy.folder}),
             "connections": {name: _anchored_connection(c, folder) for name, c in settings.connections.items()},
             "development": development,
@@ -353,6 +356,17 @@ def _anchored_approval(approval: ApprovalSettings, folder: Path) -> ApprovalSett
         for webhook in approval.webhooks
     )
     return approval.model_copy(update={"slack": slack, "webhooks": webhooks})
+
+
+def _anchored_identity(identity: IdentitySettings, folder: Path) -> IdentitySettings:
+    def anchored(issuer: IssuerSettings) -> IssuerSettings:
+        client = issuer.sign_in
+        if client is None or client.client_secret_file is None:
+            return issuer
+        secret = folder / client.client_secret_file
+        return issuer.model_copy(update={"sign_in": client.model_copy(update={"client_secret_file": secret})})
+
+    return identity.model_copy(update={"issuers": tuple(map(anchored, identity.issuers))})
 
 
 def _anchored_list(deny: DenySettings, folder: Path) -> DenySettings:

@@ -1,5 +1,6 @@
-"""Getting an issuer's documents."""
+"""Getting an issuer's documents, and asking its token endpoint."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import aiohttp
@@ -22,6 +23,12 @@ class Fetcher(Protocol):
     async def get(self, url: str) -> bytes: ...
 
 
+class Poster(Protocol):
+    """POSTs one urlencoded form. Returns status and whole body; FetchFailed and redirects as with a Fetcher."""
+
+    async def post(self, url: str, form: Mapping[str, str], authorization: str | None) -> tuple[int, bytes]: ...
+
+
 class AiohttpFetcher:
     """Through a session that the caller owns and closes. `timeout`: seconds for the whole answer; `limit`: bytes."""
 
@@ -31,17 +38,27 @@ class AiohttpFetcher:
         self._limit = limit
 
     async def get(self, url: str) -> bytes:
+        status, body = await self._request("GET", url, _HEADERS)
+        if status != 200:
+            raise FetchFailed("the issuer did not answer 200")
+        return body
+
+    async def post(self, url: str, form: Mapping[str, str], authorization: str | None) -> tuple[int, bytes]:
+        headers = _HEADERS | ({"Authorization": authorization} if authorization is not None else {})
+        return await self._request("POST", url, headers, dict(form))
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
         try:
-            async with self._session.get(
-                url, timeout=self._timeout, allow_redirects=False, headers=_HEADERS
+            async with self._session.request(
+                method, url, data=form, timeout=self._timeout, allow_redirects=False, headers=headers
             ) as response:
-                if response.status != 200:
-                    raise FetchFailed("the issuer did not answer 200")
                 body = bytearray()
                 async for chunk in response.content.iter_chunked(16 * 1024):
                     body += chunk
                     if len(body) > self._limit:
                         raise FetchFailed("the issuer's document is too long")
-                return bytes(body)
+                return response.status, bytes(body)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
             raise FetchFailed("the issuer cannot be reached") from None

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from callgate.identity.client_settings import SignInSettings
+
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"},
 )
@@ -68,6 +70,8 @@ class IssuerSettings(BaseModel):
     """The least time between two fetches, however many unknown key ids arrive."""
     unsafe_plain_http: bool = False
     """Fetch keys over plain http from another machine. Whoever sits between can then be anybody."""
+    sign_in: SignInSettings | None = None
+    """How people sign in here with the reviewers' pages; None: they paste a token."""
 
     @field_validator("algorithms")
     @classmethod
@@ -114,6 +118,11 @@ def check_distinct(issuers: Sequence[IssuerSettings]) -> None:
         for other in issuers[index + 1 :]:
             if one.issuer == other.issuer:
                 raise ValueError(f"issuer {one.issuer} is configured twice")
+            if one.sign_in and other.sign_in and one.sign_in.name == other.sign_in.name:
+                raise ValueError(
+                    f"issuers {one.issuer} and {other.issuer} have the same sign_in.name, {one.sign_in.name!r}: "
+                    "give each its own, which stands in its redirect URI"
+                )
             if one.subject_prefix.startswith(other.subject_prefix) or other.subject_prefix.startswith(
                 one.subject_prefix
             ):

@@ -309,3 +309,24 @@ def test_variables_that_are_no_setting_are_named_with_the_nearest_that_is(tmp_pa
     assert len(said) == len(environ)
     for name, expected in environ.items():
         assert any(line.startswith(f"{name} is no setting") and expected in line for line in said)
+
+
+# Signing in
+
+ISSUER = """
+identity:
+  issuers:
+    - {issuer: https://a.example, audience: callgate, subject_prefix: "a:", sign_in: {client_id: pages%s}}
+    - {issuer: https://b.example, audience: callgate, subject_prefix: "b:", sign_in: {client_id: pages, name: b}}
+"""
+
+
+def test_the_clients_secret_lies_beside_the_file_and_scopes_and_names_are_checked(tmp_path: Path) -> None:
+    first, second = load(written(tmp_path, ISSUER % ", client_secret_file: secrets/a")).identity.issuers
+    assert first.sign_in is not None
+    assert first.sign_in.client_secret_file == tmp_path / "secrets/a"
+    assert second.sign_in is not None
+    assert second.sign_in.client_secret_file is None
+    assert "must contain openid" in refusal(written(tmp_path, ISSUER % ", scopes: [profile]"))
+    assert "have the same sign_in.name" in refusal(written(tmp_path, ISSUER % ", name: b"))
+    assert "sign_in.client_secret" in refusal(written(tmp_path, ISSUER % ", client_secret: s3cret"))
