@@ -16,6 +16,7 @@ from callgate.settings import Settings
 from contracts.identity import Role
 from services.ingress.calls import Calls, Partitions
 from services.ingress.disk import Disk
+from services.ingress.doors import FrontDesk
 from services.ingress.routes import routes
 from services.ingress.waiting import Waiting
 
@@ -47,6 +48,7 @@ async def build(platform: Platform) -> Service:
         freezes=freezes,
         clock=platform.clock,
     )
+    desk = FrontDesk(calls, admission=lambda: disk.problem)
 
     def ready() -> str | None:
         return disk.problem if platform.client.is_connected else "broker_away"
@@ -57,7 +59,7 @@ async def build(platform: Platform) -> Service:
 
     return Service(
         role=Role.INGRESS,
-        routers=(routes(calls, authenticator, platform.catalog, settings.ingress, lambda: disk.problem),),
+        routers=(routes(desk, authenticator, platform.catalog, settings.ingress),),
         background=(disk.watch, waiting.watch_connection, freezes.follow),
         ready=ready,
         stopping=waiting.release,

@@ -19,6 +19,7 @@ from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef, Partition
 from services.ingress.domain import (
+    ANSWER_EVENTS,
     CallRequest,
     is_over,
     is_own,
@@ -29,11 +30,14 @@ from services.ingress.domain import (
     secret_of,
     session_of,
 )
-from services.ingress.waiting import Gone, Waiting
+from services.ingress.waiting import FOLLOWED, Gone, Told, Waiting
 
 logger = logging.getLogger("services.ingress")
 
 _HEARTBEAT = 15.0
+
+Begun = Callable[[CallRef], None]
+"""Is told the id of a call as soon as it stands."""
 
 
 class UnknownCall(Exception):
@@ -96,10 +100,17 @@ class Calls:
         self._clock = clock
 
     async def submit(
-        self, principal: Principal, request: CallRequest, wait: float, gone: Gone, traceparent: str | None = None
+        self,
+        principal: Principal,
+        request: CallRequest,
+        wait: float,
+        gone: Gone,
+        traceparent: str | None = None,
+        begun: Begun | None = None,
+        told: Told | None = None,
     ) -> Call:
-        """1. Records the call and waits up to `wait` seconds for its answer. BadRequest for a foreign session,
-        Frozen, PerhapsRecorded, TooLarge.
+        """1. Records the call and waits up to `wait` seconds for its answer; `told` hears of what its caller may want
+        to know meanwhile. BadRequest for a foreign session, Frozen, PerhapsRecorded, TooLarge.
 
         What is known of freezes may be half a second old: what slips by here is denied by policy, or by the executor.
         """
@@ -109,12 +120,14 @@ class Calls:
             raise Frozen(freeze)
         ref = CallRef(self._partitions.current(session), session, uuid7())
         if wait <= 0:
-            return self._begun(await self._record(ref, principal, request, traceparent))
-        async with self._waiting.hold(ref) as held:
+            return self._begun(await self._record(ref, principal, request, traceparent), begun)
+        async with self._waiting.hold(ref, FOLLOWED if told else ANSWER_EVENTS) as held:
             recorded = await self._record(ref, principal, request, traceparent)
-            return await held.until_answered(self._begun(recorded), wait, gone)
+            return await held.until_answered(self._begun(recorded, begun), wait, gone, told)
 
-    def _begun(self, recorded: Recorded) -> Call:
+    def _begun(self, recorded: Recorded, begun: Begun | None) -> Call:
+        if begun is not None:
+            begun(recorded.ref)
         return Call(recorded.ref, self._log.origin(recorded.ref).digest, (recorded,))
 
     async def _record(
@@ -131,14 +144,14 @@ class Calls:
                 logger.warning("a call may or may not stand on the log", extra={"call": str(ref)})
                 raise PerhapsRecorded(ref) from None
 
-    async def look(self, principal: Principal, call_id: str, wait: float, gone: Gone) -> Call:
+    async def look(self, principal: Principal, call_id: str, wait: float, gone: Gone, told: Told | None = None) -> Call:
         """The call now, or once it is answered, within `wait` seconds. UnknownCall."""
         ref = self._ref(principal, call_id)
         if wait <= 0:
             return self._own(principal, (await self._log.read(ref)).call)
-        async with self._waiting.hold(ref) as held:
+        async with self._waiting.hold(ref, FOLLOWED if told else ANSWER_EVENTS) as held:
             call = self._own(principal, (await self._log.read(ref)).call)
-            return await held.until_answered(call, wait, gone)
+            return await held.until_answered(call, wait, gone, told)
 
     async def cancel(self, principal: Principal, call_id: str) -> Call:
         """Withdraws a call that has not begun; one that is withdrawn already stays so. UnknownCall, TooLate."""

@@ -38,6 +38,10 @@ _KEPT_BYTES = 64 * 1024 * 1024
 _CONNECTION_EVERY = 0.2
 
 Gone = Callable[[], Awaitable[bool]]
+Told = Callable[[Call], Awaitable[None]]
+"""Is told of a call that is not answered yet: how it stands at first, and after each event of `FOLLOWED`."""
+FOLLOWED = ANSWER_EVENTS | {"approval_required", "vote_cast", "arguments_amended", "approved", "execution_started"}
+"""The events that wake whoever waits and tells its caller how the call stands."""
 
 
 class TooManyHeld(Exception):
@@ -177,11 +181,15 @@ class Held:
         self._waiting.kept_bytes -= self._bytes
         self._unread, self._bytes = [], 0
 
-    async def until_answered(self, call: Call, seconds: float, gone: Gone) -> Call:
+    async def until_answered(self, call: Call, seconds: float, gone: Gone, told: Told | None = None) -> Call:
         """The call once its caller has its answer; as it stands after `seconds`, or once the caller is gone."""
         clock = asyncio.get_running_loop().time
         until = clock() + seconds
+        known = 0
         while not is_answered(call) and not self._waiting.stopping:
+            if told is not None and len(call.chain) > known:
+                known = len(call.chain)
+                await told(call)
             left = until - clock()
             if left <= 0:
                 break

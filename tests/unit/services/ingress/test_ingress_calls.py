@@ -17,7 +17,7 @@ from contracts.lifecycle import Call
 from contracts.subjects import CallRef, Partition
 from services.ingress.calls import Calls, Frozen, Partitions, PerhapsRecorded, TooLate, UnknownCall
 from services.ingress.domain import BadRequest, CallRequest
-from services.ingress.routes import _problem_of
+from services.ingress.doors import problem_of
 from services.ingress.waiting import TooManyHeld
 
 JUDGED = {"policy_set": "a" * 64, "function_digest": "b" * 64}
@@ -108,7 +108,7 @@ async def test_when_the_acknowledgement_is_lost_the_caller_is_told_where_to_ask(
     world.fails = BrokerAway()
     with pytest.raises(PerhapsRecorded) as caught:
         await world.calls().submit(AGENT, REQUEST, 0, here)
-    problem = _problem_of(caught.value)
+    problem = problem_of(caught.value)
     assert problem is not None
     assert (problem.status, problem.code) == (503, "broker_away")
     assert problem.headers["Location"] == f"/v1/calls/{caught.value.ref}"
@@ -141,7 +141,7 @@ async def test_a_withdrawal_overtaken_by_the_start_or_the_end_is_too_late() -> N
         world.overtaken_by = [overtaking]
         with pytest.raises(TooLate) as caught:
             await world.calls().cancel(AGENT, str(before.ref))
-        problem = _problem_of(caught.value)
+        problem = problem_of(caught.value)
         assert problem is not None
         assert (problem.status, problem.extra) == (409, {"state": overtaking.NAME})
         assert not world.appended
@@ -168,11 +168,10 @@ async def test_nobody_else_withdraws_or_follows_a_call() -> None:
         (TooLarge(), 413),
         (BrokerAway(), None),
         (ValueError("…"), None),
-        (None, None),
     ],
 )
-def test_refusals_are_problem_documents(error: BaseException | None, status: int | None) -> None:
-    problem = _problem_of(error)
+def test_refusals_are_problem_documents(error: Exception, status: int | None) -> None:
+    problem = problem_of(error)
     assert (problem.status if problem else None) == status
 
 
@@ -192,7 +191,7 @@ async def test_a_frozen_call_is_refused_and_nothing_recorded(changed: dict[str, 
     with pytest.raises(Frozen) as refused:
         await world.calls().submit(AGENT, REQUEST, 0, here)
     assert world.appended == []
-    problem = _problem_of(refused.value)
+    problem = problem_of(refused.value)
     assert problem is not None
     assert (problem.status, problem.code, problem.extra["freeze"]) == (423, "frozen", "f1")
     assert says in problem.detail

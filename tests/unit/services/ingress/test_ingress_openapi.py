@@ -17,7 +17,7 @@ from services.ingress.routes import routes
 @pytest.fixture
 def app() -> FastAPI:
     unused: Any = None
-    router = routes(unused, unused, Catalog({}), IngressSettings(), lambda: None)
+    router = routes(unused, unused, Catalog({}), IngressSettings())
     return create_app([Service(Role.INGRESS, routers=(router,))])
 
 
