@@ -30,6 +30,7 @@ from contracts.events import (
 from contracts.identity import Role
 from contracts.subjects import (
     ACCESS,
+    ADMISSION,
     CHECKPOINTS,
     CONTROL,
     LIVE,
@@ -56,10 +57,10 @@ DEFAULT_MAX_ACK_PENDING = 64
 
 CONSUMED: Mapping[Role, tuple[type[EventData], ...]] = MappingProxyType(
     {
-        Role.MASKING: (Requested, ExecutionCompleted),
+        Role.MASKING: (Requested, ArgumentsAmended, ExecutionCompleted, OutcomeSettled),
         Role.POLICY: (ArgumentsMasked, Approved),
         Role.APPROVAL: (ApprovalRequired, VoteCast),
-        Role.EXECUTOR: (Allowed,),
+        Role.EXECUTOR: (Allowed, OutcomeSettled),
     }
 )
 """Which events each service is given to answer, by its durable of the same name on every stream of calls."""
@@ -126,6 +127,8 @@ def streams(epoch: int = 1, shards: int = 1, replicas: int = 1) -> tuple[StreamS
         _timers(replicas),
         # The last word on each subject; events older than a week are told to nobody, so none is told twice.
         _stream(NOTICES, "notices.>", replicas, immutable=False, max_msgs_per_subject=1, max_age=_NOTICES_KEPT),
+        # Counters and used proofs: the last word on each subject, and each with the time after which it says nothing.
+        _stream(ADMISSION, "admission.>", replicas, immutable=False, max_msgs_per_subject=1, allow_msg_ttl=True),
         _stream(ACCESS, "access.>", replicas, immutable=True),
         _stream(CHECKPOINTS, "checkpoints.>", replicas, immutable=True),
         *(_calls(partition, replicas) for partition in partitions(epoch, shards)),

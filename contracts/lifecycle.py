@@ -21,10 +21,12 @@ from contracts.events import (
     ExecutionCompleted,
     ExecutionStarted,
     OutcomeSettled,
+    OutcomeUnknown,
     Recorded,
     Rejected,
     Requested,
     Requirement,
+    ResultMasked,
     VoteCast,
 )
 from contracts.identity import Principal
@@ -53,7 +55,8 @@ TRANSITIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
         # Late evidence may follow an unknown outcome; otherwise a person settles it.
         "outcome_unknown": frozenset({"execution_completed", "execution_failed", "outcome_settled"}),
-        "outcome_settled": frozenset({"execution_started", "result_masked"}),
+        # What was to run again and cannot be run is as unknown as before: a person settles it anew.
+        "outcome_settled": frozenset({"execution_started", "result_masked", "outcome_unknown"}),
         "execution_completed": frozenset({"result_masked"}),
         "denied": frozenset(),
         "rejected": frozenset(),
@@ -174,33 +177,38 @@ class Call:
             requested = self.requested
             if (data.function, data.principal) != (requested.function, requested.principal):
                 raise IllegalTransition("differs_from_requested")
+            if data.amended != (self.state == ArgumentsAmended.NAME):
+                raise IllegalTransition("not_as_amended")
         elif isinstance(data, ExecutionCompleted):
             if data.function != self.requested.function:
                 raise IllegalTransition("differs_from_requested")
-        elif isinstance(data, (VoteCast, Approved)):
+        elif isinstance(data, (VoteCast, Approved, ArgumentsAmended)):
             self._check_approval(recorded, data)
         elif isinstance(data, Rejected):
             count = self.tally()
             if count.rejection is None or (count.rejected_by, count.rejection) != (data.by, data.vote):
                 raise IllegalTransition("no_such_rejection")
         elif isinstance(data, ExecutionStarted):
-            settled = self.last(OutcomeSettled)
-            if self.state == "outcome_settled" and (settled is None or settled.outcome != "run_again"):
-                raise IllegalTransition("illegal_transition")
+            self._check_settled("run_again")
             if data.attempt != self.attempts + 1:
                 raise IllegalTransition("wrong_attempt")
         elif isinstance(data, Allowed):
             masked = self.last(ArgumentsMasked)
             if masked is None or masked.arguments is None:
                 raise IllegalTransition("nothing_to_run")
-        elif recorded.name == "result_masked" and self.state == "outcome_settled":
-            settled = self.last(OutcomeSettled)
-            if settled is None or settled.outcome != "done":
-                raise IllegalTransition("illegal_transition")
+            if self.amenders and self.state != Approved.NAME:
+                # Nobody's change runs on their own word, whatever policy says of the arguments as they are now.
+                raise IllegalTransition("amendment_not_approved")
+        elif isinstance(data, OutcomeSettled):
+            self._check_settlement(data)
+        elif isinstance(data, OutcomeUnknown):
+            self._check_settled("run_again")
+        elif isinstance(data, ResultMasked):
+            self._check_settled("done")
         elif isinstance(data, Cancelled) and not data.by:
             raise IllegalTransition("nobody_cancelled")
 
-    def _check_approval(self, recorded: Recorded, data: VoteCast | Approved) -> None:
+    def _check_approval(self, recorded: Recorded, data: VoteCast | Approved | ArgumentsAmended) -> None:
         required = self.last(ApprovalRequired)
         if required is None or max(recorded.event.at, recorded.recorded_at) >= required.expires_at:
             raise IllegalTransition("expired")
@@ -214,10 +222,30 @@ class Call:
             own = [one.event_id for one in standing if one.people & data.reviewer.people]
             if own != ([] if data.replaces is None else [data.replaces]):
                 raise IllegalTransition("voted_already")
+        elif isinstance(data, ArgumentsAmended):
+            if data.proof.digest != self.open_question:
+                raise IllegalTransition("stale_amendment")
+            if not may_vote(self.requested.principal, data.author):
+                raise IllegalTransition("own_call")
         else:
             count = self.tally()
             if not count.met or data.votes != count.votes:
                 raise IllegalTransition("quorum_not_met")
+
+    def _check_settlement(self, data: OutcomeSettled) -> None:
+        """By somebody who may decide on the call, on the outcome that they saw, with a result only where it is done."""
+        if data.proof.digest != self.head_digest:
+            raise IllegalTransition("stale_settlement")
+        if not may_vote(self.requested.principal, data.by):
+            raise IllegalTransition("own_call")
+        if data.result is not None and data.outcome != "done":
+            raise IllegalTransition("result_of_what_is_not_done")
+
+    def _check_settled(self, outcome: str) -> None:
+        """After a settlement, only what it was settled as may follow."""
+        settled = self.last(OutcomeSettled)
+        if self.state == OutcomeSettled.NAME and (settled is None or settled.outcome != outcome):
+            raise IllegalTransition("illegal_transition")
 
     @property
     def requested(self) -> Requested:

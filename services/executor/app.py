@@ -35,4 +35,11 @@ async def build(platform: Platform) -> Service:
         clock_skew=timedelta(seconds=settings.clock_skew),
         clock=platform.clock,
     )
-    return Service(role=Role.EXECUTOR, events={"allowed": executor.on_allowed}, close=close)
+    return Service(
+        role=Role.EXECUTOR,
+        events={
+            "allowed": executor.on_allowed,
+            "outcome_settled": executor.on_outcome_settled,
+        },
+        close=close,
+    )

@@ -4,7 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from contracts.events import Allowed, ArgumentsMasked, ExecutionStarted, Recorded, Sealed
+from contracts.events import Allowed, ArgumentsMasked, ExecutionStarted, OutcomeSettled, Recorded, Sealed
 from contracts.functions import Catalog, Function
 from contracts.lifecycle import Call
 
@@ -17,9 +17,10 @@ LOOK_AGAIN = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Authorised:
-    """A verified chain ends in `allowed`: this function with these arguments may run."""
+    """A verified chain holds `allowed`: this function with these arguments may run."""
 
     function: Function
+    allowed: Recorded
     arguments: Sealed
     arguments_event_id: str
 
@@ -65,15 +66,16 @@ class Nothing:
 Step = Run | Resume | WaitUntil | GiveUp | Nothing
 
 
-def authorise(call: Call, allowed: Recorded, catalog: Catalog) -> Authorised | str:
-    """What the chain authorises, or the code of why the execution must fail.
+def authorise(call: Call, order: Recorded, catalog: Catalog) -> Authorised | str:
+    """What the chain authorises, or the code of why the execution must fail. `order` is `allowed`, or a settlement by
+    which it is to run again: under the same `allowed`, of the same arguments.
 
-    The fold has verified the chain up to `allowed`: who asked, what was masked, and, where people had to decide, that
-    their votes meet the requirements. LookupError where the chain has no such `allowed` at all.
+    The fold has verified the chain up to there: who asked, what was masked, and, where people had to decide, that
+    their votes meet the requirements. LookupError where the chain has no such order at all.
     """
-    recorded = call.last_recorded(ArgumentsMasked)
+    recorded, allowed = call.last_recorded(ArgumentsMasked), call.last_recorded(Allowed)
     masked = call.last(ArgumentsMasked)
-    if not _in_chain(call, allowed) or recorded is None or masked is None or masked.arguments is None:
+    if not _is_order(call, order) or recorded is None or masked is None or masked.arguments is None or allowed is None:
         raise LookupError("not authorised")
     function = catalog.get(masked.function)
     if function is None:
@@ -81,33 +83,37 @@ def authorise(call: Call, allowed: Recorded, catalog: Catalog) -> Authorised | s
     data = allowed.data
     if not isinstance(data, Allowed) or catalog.digest_of(function.name) != data.function_digest:
         return "function_changed"
-    return Authorised(function, masked.arguments, recorded.event.event_id)
+    return Authorised(function, allowed, masked.arguments, recorded.event.event_id)
 
 
-def _in_chain(call: Call, allowed: Recorded) -> bool:
-    return any(recorded.digest == allowed.digest and recorded.sequence == allowed.sequence for recorded in call.chain)
+def _is_order(call: Call, order: Recorded) -> bool:
+    """Whether the event is in the chain and says that the call is to be run."""
+    data = order.data
+    if not isinstance(data, Allowed) and not (isinstance(data, OutcomeSettled) and data.outcome == "run_again"):
+        return False
+    return any(recorded.digest == order.digest and recorded.sequence == order.sequence for recorded in call.chain)
 
 
 def next_step(
     call: Call,
-    allowed: Recorded,
+    order: Recorded,
     idempotent: bool,
     now: datetime,
     skew: timedelta,
     unsent: str | None = None,
     at_work: Container[str] = (),
 ) -> Step:
-    """5. What to do on a delivery of `allowed`, given the whole chain.
+    """5. What to do on a delivery of `allowed`, or of a settlement to run again, given the whole chain.
 
     A start that stands is somebody's execution: until its deadline plus skew it may be alive. Of its own starts this
     executor knows more, by their event ids: on `unsent` it never sent anything; what is `at_work` is alive, however
     long after its deadline (its outcome waits for a broker that is away).
     """
     head = call.head
-    if head is None or not _in_chain(call, allowed):
+    if head is None or not _is_order(call, order):
         return Nothing("not_authorised")
-    if head.digest == allowed.digest:
-        return Run(allowed, 1)
+    if head.digest == order.digest:
+        return Run(order, call.attempts + 1)
     started = head.data
     if not isinstance(started, ExecutionStarted):
         return Nothing("answered_already")
@@ -122,7 +128,9 @@ def next_step(
 
 
 def after_unknown(call: Call, started: Recorded, idempotent: bool, code: str) -> Run | GiveUp:
-    """6. What follows an attempt whose outcome nobody knows: an idempotent function runs again, a few times."""
+    """6. What follows an attempt whose outcome nobody knows: an idempotent function runs again, a few times in all.
+
+    Those that people asked for count: who has one run again after as many gets one attempt more."""
     if idempotent and call.attempts < MAX_ATTEMPTS:
         return Run(started, call.attempts + 1)
     return GiveUp(started, code)

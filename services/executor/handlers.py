@@ -19,6 +19,7 @@ from contracts.events import (
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionStarted,
+    OutcomeSettled,
     OutcomeUnknown,
     Recorded,
 )
@@ -97,67 +98,74 @@ class Executor:
 
     async def on_allowed(self, recorded: Recorded, delivery: Delivery) -> None:
         """5. Verifies the whole chain, records the start, and only on its acknowledgement calls out."""
+        await self._obey(recorded, delivery)
+
+    async def on_outcome_settled(self, recorded: Recorded, delivery: Delivery) -> None:
+        """5, again: a person said that it is to run again. It does under its own `allowed`, with every check anew."""
+        settled = recorded.data
+        if isinstance(settled, OutcomeSettled) and settled.outcome == "run_again":
+            await self._obey(recorded, delivery)
+
+    async def _obey(self, order: Recorded, delivery: Delivery) -> None:
         if delivery.number == 1:
             # Nobody else can have it yet; should somebody, the append loses the race and the leader is asked.
-            chain = await self._log.read_upto(recorded)
+            chain = await self._log.read_upto(order)
         else:
-            chain = await self._log.read(recorded.ref)
-        call = chain.around(recorded)
+            chain = await self._log.read(order.ref)
+        call = chain.around(order)
         try:
-            authorised = authorise(call, recorded, self._catalog)
+            authorised = authorise(call, order, self._catalog)
         except LookupError:
-            # An `allowed` that stands in no valid chain is an alien: alarmed by the reading, never acted on.
-            logger.error("not executed: no authorised chain", extra={"call": str(recorded.ref)})
+            # An order that stands in no valid chain is an alien: alarmed by the reading, never acted on.
+            logger.error("not executed: no authorised chain", extra={"call": str(order.ref)})
             return None
         if isinstance(authorised, Authorised):
-            authorised = await self._grants.refusal(call, recorded, authorised.function) or authorised
+            authorised = await self._grants.refusal(call, authorised.allowed, authorised.function) or authorised
         while True:
             try:
-                return await self._proceed(call, recorded, authorised, delivery)
+                return await self._proceed(call, order, authorised, delivery)
             except LostRace:
                 # Not acknowledged as answered: what won may be a start, and whoever made it may yet die.
-                call = (await self._log.read(recorded.ref)).around(recorded)
+                call = (await self._log.read(order.ref)).around(order)
 
-    async def _proceed(self, call: Call, allowed: Recorded, authorised: Authorised | str, delivery: Delivery) -> None:
+    async def _proceed(self, call: Call, order: Recorded, authorised: Authorised | str, delivery: Delivery) -> None:
         function = authorised.function if isinstance(authorised, Authorised) else None
         idempotent = function.spec.idempotent if function else False
-        unsent = self._unsent.get(allowed.ref)
-        step = next_step(call, allowed, idempotent, self._clock(), self._skew, unsent, self._at_work)
+        unsent = self._unsent.get(order.ref)
+        step = next_step(call, order, idempotent, self._clock(), self._skew, unsent, self._at_work)
         if isinstance(step, WaitUntil):
             delivery.again_in((step.at - self._clock()).total_seconds())
             return
         if isinstance(step, GiveUp):
             await self._record(OutcomeUnknown(code=step.code), step.after, delivery)
         elif isinstance(step, Run):
-            await self._run(call, step, authorised, allowed, delivery)
+            await self._run(call, step, authorised, delivery)
         elif isinstance(step, Resume):
             # Before anything is awaited: of two deliveries only one goes on under a start that stands.
-            del self._unsent[allowed.ref]
-            await self._run(call, step, authorised, allowed, delivery)
+            del self._unsent[order.ref]
+            await self._run(call, step, authorised, delivery)
         else:
-            self._unsent.pop(allowed.ref, None)
+            self._unsent.pop(order.ref, None)
 
-    async def _run(
-        self, call: Call, step: Run | Resume, authorised: Authorised | str, allowed: Recorded, delivery: Delivery
-    ) -> None:
+    async def _run(self, call: Call, step: Run | Resume, authorised: Authorised | str, delivery: Delivery) -> None:
         """Prepares the request and executes it, or records why that cannot be."""
         try:
-            prepared = authorised if isinstance(authorised, str) else await self._prepare(authorised, call, allowed)
+            prepared = authorised if isinstance(authorised, str) else await self._prepare(authorised, call)
             if isinstance(prepared, str):
                 await self._record(_refusal(step, prepared), step.after, delivery)
                 return
         except Retryable:
             if isinstance(step, Resume):
-                self._keep_unsent(allowed.ref, step.after.event.event_id)
+                self._keep_unsent(call.ref, step.after.event.event_id)
             raise
         await self._execute(call, step, prepared, delivery)
 
-    async def _prepare(self, authorised: Authorised, call: Call, allowed: Recorded) -> Prepared | str:
+    async def _prepare(self, authorised: Authorised, call: Call) -> Prepared | str:
         """Asks for freezes, opens the arguments, builds the request, reads the credential; the code of what failed."""
         function = authorised.function
         connection = self._catalog.connections[function.connection]
         try:
-            place = Place(allowed.ref, authorised.arguments_event_id, "arguments")
+            place = Place(call.ref, authorised.arguments_event_id, "arguments")
             opening = self._sealer.open(authorised.arguments, place, "raw")
             frozen, raw = await asyncio.gather(self._frozen(call), opening)
             if frozen:
@@ -281,8 +289,10 @@ class Executor:
                 await self._log.append(draft, started, traceparent=delivery.traceparent)
             except LostRace:
                 call = (await self._log.read(started.ref)).call
-                head = call.head
-                evidence = isinstance(draft.data, (ExecutionCompleted, ExecutionFailed))
+                head, data = call.head, draft.data
+                # That one attempt had no effect says nothing where there were others.
+                harmless = isinstance(data, ExecutionFailed) and call.attempts == 1
+                evidence = harmless or isinstance(data, ExecutionCompleted)
                 if head is None or not isinstance(head.data, OutcomeUnknown) or not evidence:
                     extra = {"call": str(started.ref), "outcome": draft.data.NAME}
                     logger.warning("an outcome came too late to be recorded", extra=extra)

@@ -12,10 +12,13 @@ from contracts.events import (
     Allowed,
     ApprovalRequired,
     Approved,
+    ArgumentsAmended,
     ArgumentsMasked,
     EventData,
     ExecutionCompleted,
     ExecutionStarted,
+    OutcomeSettled,
+    OutcomeUnknown,
     Proof,
     Recorded,
     Rejected,
@@ -36,6 +39,7 @@ FUNCTION = "payments.refund"
 
 REQUESTED = Requested(function=FUNCTION, principal=AGENT, arguments=INLINE)
 MASKED = ArgumentsMasked(function=FUNCTION, principal=AGENT, arguments=INLINE, view=INLINE)
+AMENDED = MASKED.model_copy(update={"amended": True})
 ALLOWED = Allowed(policy_set=DIGEST, function_digest=DIGEST)
 COMPLETED = ExecutionCompleted(function=FUNCTION, status=200, result=INLINE, size=1, duration_ms=1)
 RESULT = ResultMasked(status=200, view=INLINE)
@@ -106,6 +110,17 @@ class Chain:
             self.add(self.vote(reviewer))
         return self
 
+    def amendment(self, author: Principal, **more: Any) -> ArgumentsAmended:
+        """Of the open question, if there is one."""
+        asked = self.call.last_recorded(ApprovalRequired)
+        proof = Proof(issuer=author.issuer, subject=author.id, digest=asked.digest if asked else DIGEST)
+        return ArgumentsAmended.model_validate({"author": author, "patch": INLINE, "proof": proof} | more)
+
+    def settlement(self, by: Principal, outcome: str, **more: Any) -> OutcomeSettled:
+        """Of what stands last."""
+        proof = Proof(issuer=by.issuer, subject=by.id, digest=self.call.head_digest)
+        return OutcomeSettled.model_validate({"by": by, "outcome": outcome, "reason": INLINE, "proof": proof} | more)
+
     def approved(self) -> Approved:
         """By all votes cast so far, whether they suffice or not."""
         return Approved(votes=tuple(vote.event.event_id for vote in self.call.votes) or (event_id(0),))
@@ -120,6 +135,10 @@ def waiting(*requirements: Requirement) -> Chain:
 
 def running() -> Chain:
     return Chain().add(REQUESTED, MASKED, ALLOWED, started())
+
+
+def unknown() -> Chain:
+    return running().add(OutcomeUnknown(code="timed_out"))
 
 
 def names(call: Call) -> Sequence[str]:

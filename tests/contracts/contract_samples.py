@@ -55,6 +55,7 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
         view=INLINE,
         findings=(FINDING,),
         uninspectable=("too_deep",),
+        amended=False,
     ),
     e.Allowed(**_JUDGED, grant=None),
     e.Denied(**_JUDGED, code="input_invalid", problems=(e.InputProblem(pointer="/amount", keyword="type"),)),

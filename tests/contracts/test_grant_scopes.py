@@ -55,6 +55,14 @@ def bot(name: str = "bot", issuer: str = ISSUER, user: str | None = None) -> Pri
     return Principal(id=name, issuer=issuer, on_behalf_of=user)
 
 
+def test_what_becomes_of_a_further_call() -> None:
+    open_, spent = book(), used(used(book(), ref(1), 1), ref(2), 2)
+    late = AT + timedelta(minutes=30)
+    states = [(grants.all["g1"].state(AT), grants.all["g1"].state(late)) for grants in (open_, spent, revoked(spent))]
+    assert states == [("in_force", "expired"), ("used_up", "expired"), ("revoked", "revoked")]
+    assert spent.all["g1"].stands(AT), "the calls that are counted still go"
+
+
 def test_it_is_used_up_and_not_beyond() -> None:
     grants = used(used(used(book(), ref(1), 1), ref(2), 2), ref(3), 3)
     grant = grants.all["g1"]

@@ -1,11 +1,13 @@
 """The fold: what continues a chain, what never does, and that whatever is written it only ever takes legal steps."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from call_chains import (
     ALLOWED,
+    AMENDED,
     COMPLETED,
     EXPIRES,
     GENESIS,
@@ -22,9 +24,10 @@ from call_chains import (
     requirement,
     running,
     started,
+    unknown,
     waiting,
 )
-from contract_samples import AGENT, DIGEST, EVENT_SAMPLES, INLINE, PROOF, REF
+from contract_samples import AGENT, DIGEST, EVENT_SAMPLES, INLINE, REF
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -32,7 +35,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from contracts.events import (
     EVENT_NAMES,
     Approved,
-    ArgumentsAmended,
     Cancelled,
     EventData,
     ExecutionFailed,
@@ -43,10 +45,12 @@ from contracts.events import (
     Rejected,
     VoteCast,
 )
-from contracts.lifecycle import ANSWERING, NOTHING, TERMINAL, TRANSITIONS, Call, IllegalTransition
+from contracts.identity import Principal
+from contracts.lifecycle import ANSWERING, NOTHING, TERMINAL, TRANSITIONS, WAITING_FOR_PEOPLE, Call, IllegalTransition
 from contracts.subjects import CallRef, Partition
 
 MINUTE = timedelta(minutes=1)
+UNKNOWN = OutcomeUnknown(code="timed_out")
 
 
 def refusal(chain: Chain, recorded: Recorded) -> str:
@@ -73,6 +77,7 @@ def test_only_allowed_leads_to_an_execution() -> None:
         assert {s for s, following in TRANSITIONS.items() if state in following} <= {
             "execution_started",
             "outcome_unknown",
+            "outcome_settled",
         }
 
 
@@ -98,11 +103,63 @@ def test_the_way_through_people() -> None:
     assert chain.call.state == "result_masked"
 
 
+# Amendments
+
+
 def test_an_amendment_starts_over_and_forgets_the_votes() -> None:
     chain = waiting().voted(RITA)
-    chain.add(ArgumentsAmended(author=SAM, patch=INLINE, proof=PROOF), MASKED, asked())
+    chain.add(chain.amendment(SAM), AMENDED, asked())
     assert chain.call.votes == ()
     assert refusal(chain, chain.recorded(Approved(votes=("019c1234-0000-7000-8000-000000000004",)))) == "quorum_not_met"
+
+
+@pytest.mark.parametrize(
+    "author",
+    [person("agent-7", "finance"), person("ursula", "finance"), person("assistant", "finance", behind="ursula")],
+    ids=["the agent", "its user", "an agent of its user"],
+)
+def test_nobody_behind_a_call_amends_it(author: Principal) -> None:
+    chain = waiting()
+    assert refusal(chain, chain.recorded(chain.amendment(author))) == "own_call"
+
+
+def test_an_amendment_is_of_the_question_that_is_open() -> None:
+    chain = waiting()
+    first = chain.amendment(SAM)
+    chain.add(first, AMENDED, asked())
+    assert refusal(chain, chain.recorded(first)) == "stale_amendment"
+    chain.add(chain.amendment(RITA))
+    assert chain.call.amenders == (SAM, RITA)
+
+
+@pytest.mark.parametrize(("at", "recorded_at"), [(EXPIRES, START), (START, EXPIRES)])
+def test_amendments_end_at_the_expiry_by_either_clock(at: datetime, recorded_at: datetime) -> None:
+    chain = waiting()
+    assert refusal(chain, chain.recorded(chain.amendment(SAM), at=at, recorded_at=recorded_at)) == "expired"
+
+
+def test_masking_says_whether_arguments_were_amended() -> None:
+    chain = Chain().add(REQUESTED)
+    assert refusal(chain, chain.recorded(AMENDED)) == "not_as_amended"
+    chain = waiting()
+    chain.add(chain.amendment(SAM))
+    assert refusal(chain, chain.recorded(MASKED)) == "not_as_amended"
+
+
+def test_what_was_amended_is_not_allowed_before_others_approved() -> None:
+    chain = waiting().voted(RITA)
+    chain.add(chain.amendment(SAM), AMENDED)
+    assert refusal(chain, chain.recorded(ALLOWED)) == "amendment_not_approved"
+    chain.add(asked()).voted(RITA)
+    chain.add(chain.approved(), ALLOWED)
+    assert chain.call.state == "allowed"
+
+
+def test_an_approval_before_an_amendment_approves_nothing_of_it() -> None:
+    """Nobody can amend what is approved; should the table ever let them, the votes are those of the last question."""
+    chain = waiting().voted(RITA)
+    chain.add(chain.approved())
+    assert refusal(chain, chain.recorded(chain.amendment(SAM))) == "illegal_transition"
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL))
@@ -224,7 +281,7 @@ def test_a_vote_changes_just_the_one_that_stands() -> None:
 
 def test_whoever_amended_is_not_enough_alone() -> None:
     chain = waiting()
-    chain.add(ArgumentsAmended(author=RITA, patch=INLINE, proof=PROOF), MASKED, asked()).voted(RITA)
+    chain.add(chain.amendment(RITA), AMENDED, asked()).voted(RITA)
     assert chain.call.amenders == (RITA,)
     assert refusal(chain, chain.recorded(chain.approved())) == "quorum_not_met"
     chain.voted(SAM)
@@ -316,16 +373,53 @@ def test_late_evidence_follows_an_unknown_outcome() -> None:
         assert running().add(OutcomeUnknown(code="timed_out"), evidence).call.state == evidence.NAME
 
 
-@pytest.mark.parametrize(("outcome", "follows"), [("done", RESULT), ("run_again", started(2)), ("not_done", None)])
-def test_what_follows_a_settled_outcome_is_what_was_settled(outcome: str, follows: EventData | None) -> None:
-    chain = running().add(OutcomeUnknown(code="timed_out"))
-    settled = OutcomeSettled(by=RITA, outcome=outcome, reason=INLINE, proof=PROOF)
-    chain.add(settled)
-    for data in (RESULT, started(2)):
-        if data is follows or (follows is not None and type(data) is type(follows)):
+# Settlements
+
+
+@pytest.mark.parametrize(
+    ("outcome", "follows"), [("done", [RESULT]), ("run_again", [started(2), UNKNOWN]), ("not_done", [])]
+)
+def test_what_follows_a_settled_outcome_is_what_was_settled(outcome: str, follows: list[EventData]) -> None:
+    chain = unknown()
+    chain.add(chain.settlement(RITA, outcome))
+    for data in (RESULT, started(2), UNKNOWN):
+        if data in follows:
             assert chain.call.apply(chain.recorded(data)).state == data.NAME
         else:
             assert refusal(chain, chain.recorded(data)) == "illegal_transition"
+
+
+def test_what_cannot_be_run_again_is_settled_anew() -> None:
+    chain = unknown()
+    chain.add(chain.settlement(RITA, "run_again"), UNKNOWN)
+    chain.add(chain.settlement(RITA, "not_done"))
+    assert chain.call.settled_as_not_done
+
+
+def test_a_settlement_is_of_the_outcome_that_stands() -> None:
+    chain = unknown()
+    first = chain.settlement(RITA, "run_again")
+    chain.add(first, started(2), UNKNOWN)
+    assert refusal(chain, chain.recorded(first)) == "stale_settlement"
+    chain.add(chain.settlement(RITA, "done"))
+    assert refusal(chain, chain.recorded(chain.settlement(SAM, "not_done"))) == "illegal_transition"
+
+
+@pytest.mark.parametrize(
+    "by", [person("agent-7"), person("broker-1"), person("ursula"), person("assistant", behind="ursula")]
+)
+def test_nobody_behind_a_call_settles_it(by: Principal) -> None:
+    chain = unknown()
+    assert refusal(chain, chain.recorded(chain.settlement(by, "done"))) == "own_call"
+
+
+def test_only_what_is_done_has_a_result() -> None:
+    for outcome in ("not_done", "run_again"):
+        chain = unknown()
+        settled = chain.settlement(RITA, outcome, result=INLINE)
+        assert refusal(chain, chain.recorded(settled)) == "result_of_what_is_not_done"
+    chain = unknown()
+    chain.add(chain.settlement(RITA, "done", result=INLINE))
 
 
 def test_an_empty_call_answers_what_it_can() -> None:
@@ -359,7 +453,7 @@ class Writers(RuleBasedStateMachine):
 
     people = st.sampled_from([RITA, SAM, AGENT, person("otto"), person("bot", "finance", behind="rita")])
     samples = st.sampled_from(
-        [*EVENT_SAMPLES, REQUESTED, MASKED, ALLOWED, COMPLETED, RESULT, asked(), started(1), started(2)]
+        [*EVENT_SAMPLES, REQUESTED, MASKED, AMENDED, ALLOWED, COMPLETED, RESULT, asked(), started(1), started(2)]
     )
 
     def write(self, recorded: Recorded) -> None:
@@ -382,7 +476,7 @@ class Writers(RuleBasedStateMachine):
         self.write(self.chain.recorded(data))
 
     @precondition(lambda self: self.chain.call.state != NOTHING)
-    @rule(data=st.sampled_from([MASKED, ALLOWED, asked(), started(1), COMPLETED, RESULT]))
+    @rule(data=st.sampled_from([MASKED, AMENDED, ALLOWED, asked(), started(1), started(2), UNKNOWN, COMPLETED, RESULT]))
     def go_on(self, data: EventData) -> None:
         self.write(self.chain.recorded(data))
 
@@ -406,6 +500,16 @@ class Writers(RuleBasedStateMachine):
     def approve(self) -> None:
         self.write(self.chain.recorded(self.chain.approved()))
 
+    @precondition(lambda self: self.chain.call.state in WAITING_FOR_PEOPLE)
+    @rule(who=people, late=st.booleans())
+    def amend(self, who: Principal, late: bool) -> None:
+        self.write(self.chain.recorded(self.chain.amendment(who), recorded_at=EXPIRES if late else START))
+
+    @precondition(lambda self: self.chain.call.state == "outcome_unknown")
+    @rule(who=people, outcome=st.sampled_from(["done", "not_done", "run_again", "run_again"]))
+    def settle(self, who: Principal, outcome: str) -> None:
+        self.write(self.chain.recorded(self.chain.settlement(who, outcome)))
+
     @precondition(lambda self: self.chain.call.chain)
     @rule()
     def repeat_the_head(self) -> None:
@@ -421,6 +525,28 @@ class Writers(RuleBasedStateMachine):
             assert recorded.event.follows == follows
             assert recorded.sequence > sequence
             follows, sequence = recorded.digest, recorded.sequence
+
+    @invariant()
+    def what_was_amended_is_allowed_by_somebody_else_at_least(self) -> None:
+        call = self.chain.call
+        if call.amenders and "allowed" in names(call):
+            names_so_far = names(call)
+            assert "approved" in names_so_far[len(names_so_far) - names_so_far[::-1].index("arguments_amended") :]
+            voters = [vote.data.reviewer.people for vote in call.votes if isinstance(vote.data, VoteCast)]
+            assert all(any(not voter & author.people for voter in voters) for author in call.amenders)
+            assert not any(author.people & call.requested.principal.people for author in call.amenders)
+
+    @invariant()
+    def it_runs_again_after_an_unknown_outcome_only_as_somebody_else_settled(self) -> None:
+        chain = self.chain.call.chain
+        for before, after in pairwise(chain):
+            if after.name == "execution_started":
+                assert before.name in {"allowed", "execution_started", "outcome_settled"}
+            if isinstance(before.data, OutcomeSettled):
+                assert after.name in {"done": {"result_masked"}, "not_done": set()}.get(
+                    before.data.outcome, {"execution_started", "outcome_unknown"}
+                )
+                assert not before.data.by.people & self.chain.call.requested.principal.people
 
     @invariant()
     def an_approval_had_its_quorum_by_others_in_time(self) -> None:

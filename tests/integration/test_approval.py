@@ -348,7 +348,7 @@ async def test_an_amended_call_refuses_what_was_seen_before(served: tuple[Scene,
     event = uuid7()
     view = await stage.masking.sealer.seal(b'{"amount":50}', Place(asked.ref, event, "view"), "view", now())
     masked = await stage.masking.log.append(
-        Draft(event, now(), before.model_copy(update={"view": view, "arguments": None})), amended
+        Draft(event, now(), before.model_copy(update={"view": view, "arguments": None, "amended": True})), amended
     )
     again = await stage.ask_about(masked)
     (item,) = await until_listed(fina, 1)

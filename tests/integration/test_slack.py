@@ -346,6 +346,7 @@ async def amended(stage: Scene, asked: Recorded) -> Recorded:
         principal=requested.principal,
         arguments=await sealed(stage.masking, ref, masked, "arguments", "raw"),
         view=view,
+        amended=True,
     )
     return await stage.ask_about(await stage.masking.log.append(Draft(masked, now(), anew), amendment))
 

@@ -84,10 +84,9 @@ def amend(story: Story, author: Principal, at: datetime = START) -> None:
     assert before is not None
     proof = Proof(issuer=author.issuer, subject=author.id, digest=story.call.open_question)
     story.add(ArgumentsAmended(author=author, patch=SEALED, proof=proof), at)
-    requested = story.call.requested
-    story.add(
-        ArgumentsMasked(function=requested.function, principal=requested.principal, arguments=SEALED, view=SEALED), at
-    )
+    masked = story.call.last(ArgumentsMasked)
+    assert masked is not None
+    story.add(masked.model_copy(update={"amended": True, "findings": ()}), at)
     ask(story, *before.requirements, at=at)
 
 

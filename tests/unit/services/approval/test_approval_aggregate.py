@@ -60,15 +60,16 @@ def _rejection(call: Call) -> EventData:
     return Rejected(by=by, vote=vote.event.event_id if vote else uuid7())
 
 
-def _masked(arguments: bool) -> EventData:
-    return ArgumentsMasked(
-        function=FUNCTION, principal=AGENT, arguments=SEALED if arguments else None, view=SEALED if arguments else None
-    )
+def _masked(call: Call, arguments: bool) -> EventData:
+    sealed = SEALED if arguments else None
+    amended = call.state == "arguments_amended"
+    return ArgumentsMasked(function=FUNCTION, principal=AGENT, arguments=sealed, view=sealed, amended=amended)
 
 
 def _settled(call: Call, number: int) -> EventData:
     outcome = ("done", "not_done", "run_again")[number % 3]
-    return OutcomeSettled(by=REVIEWERS[0], outcome=outcome, reason=SEALED, proof=_proof(call))
+    proof = Proof(issuer="https://issuer.example", subject="f", digest=call.head_digest)
+    return OutcomeSettled(by=REVIEWERS[0], outcome=outcome, reason=SEALED, proof=proof)
 
 
 def _vote(call: Call, number: int) -> EventData:
@@ -79,7 +80,7 @@ def _vote(call: Call, number: int) -> EventData:
 
 MAKE: dict[str, Callable[[Call, int], EventData]] = {
     "requested": lambda _, __: Requested(function=FUNCTION, principal=AGENT, arguments=SEALED),
-    "arguments_masked": lambda _, number: _masked(number % 7 != 6),
+    "arguments_masked": lambda call, number: _masked(call, number % 7 != 6),
     "allowed": lambda _, __: Allowed(**JUDGED),
     "denied": lambda _, __: Denied(**JUDGED, code="no"),
     "approval_required": lambda _, number: ApprovalRequired(

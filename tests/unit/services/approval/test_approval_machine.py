@@ -18,7 +18,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from contracts.events import ApprovalExpired, Approved, Escalation, EventData, Recorded, Rejected, Requirement
 from contracts.identity import Principal
 from contracts.lifecycle import Call
-from services.approval.domain import Decision, Intent, VoteRefused, check_vote, conclusion, question_of, vote_of
+from services.approval.domain import (
+    Decision,
+    DecisionRefused,
+    Intent,
+    check_amendment,
+    check_vote,
+    conclusion,
+    question_of,
+    vote_of,
+)
 
 PEOPLE = (
     *(person(f"f{i}", "finance") for i in range(3)),
@@ -66,7 +75,7 @@ happenings = st.one_of(
     *[st.tuples(st.just("vote"), ballots)] * 16,
     *[st.tuples(st.just("conclude"), st.tuples(st.integers(0, REPLICAS - 1)))] * 3,
     st.tuples(st.just("wait"), st.tuples(st.sampled_from([1, 10, 60, 240]))),
-    st.tuples(st.just("amend"), st.tuples(st.sampled_from(PEOPLE[:-2]))),
+    st.tuples(st.just("amend"), st.tuples(st.sampled_from(PEOPLE))),
 )
 
 
@@ -144,13 +153,19 @@ class Reviewing(RuleBasedStateMachine):
         intent = Intent(decision, question.digest, "because" if why else None, alone)
         try:
             check_vote(question, who, True, intent, self.now)
-        except VoteRefused:
+        except DecisionRefused:
             return
         if self._append(replica, vote_of(question, who, intent, SEALED if why else None, ())):
             self.standing[who.id] = Said(who, decision, alone, why, self.now)
 
     def _amend(self, author: Principal) -> None:
-        if len(self.authors) < 2:
+        question = question_of(self.story.call)
+        assert question is not None
+        try:
+            check_amendment(question, author, True, question.digest, self.now)
+        except DecisionRefused:
+            return
+        if len(self.authors) < 2 and self.now < self.expires_at:
             amend(self.story, author, self.now)
             self.authors.append(author)
             self.standing = {}
@@ -188,7 +203,7 @@ class Reviewing(RuleBasedStateMachine):
         if not hasattr(self, "ended"):
             return
         assert len(self.ended) <= 1
-        assert not {"rosa", "guest"} & self.standing.keys()
+        assert not {"rosa", "guest"} & {*self.standing, *(author.id for author in self.authors)}
         standing = list(self.standing.values())
         for recorded in self.ended:
             if isinstance(recorded.data, Approved):

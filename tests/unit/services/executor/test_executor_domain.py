@@ -1,11 +1,12 @@
 """What the executor may do with a call, for every state in which a delivery of `allowed` can find it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_log import AGENT, NOW, Calls, MemoryLog, MemorySealer
+from memory_log import NOW, RITA, Calls, MemoryLog, MemorySealer
 
 from contracts.events import (
     Allowed,
@@ -41,7 +42,6 @@ from services.executor.domain import (
 SKEW = timedelta(seconds=2)
 DEADLINE = NOW + timedelta(seconds=30)
 SEALED = Sealed(key_id="k", nonce="AAAA", ciphertext="AAAA")
-PROOF = Proof(issuer="i", subject="rita", digest="c" * 64)
 
 
 def catalog(*names: str, path: str = "/pay") -> Catalog:
@@ -60,17 +60,32 @@ def completed() -> ExecutionCompleted:
     return ExecutionCompleted(function="shop.pay", status=200, result=SEALED, size=1, duration_ms=1)
 
 
-def settled(outcome: str) -> OutcomeSettled:
-    return OutcomeSettled.model_validate({"by": AGENT, "outcome": outcome, "reason": SEALED, "proof": PROOF})
+UNKNOWN = OutcomeUnknown(code="timeout")
 
 
-def call(*after: EventData) -> tuple[Call, Recorded]:
-    """An allowed call with what followed, and its `allowed`."""
+def settled(outcome: str, digest: str) -> OutcomeSettled:
+    """What a person says of the `outcome_unknown` with that digest."""
+    proof = Proof(issuer=RITA.issuer, subject=RITA.id, digest=digest)
+    return OutcomeSettled.model_validate({"by": RITA, "outcome": outcome, "reason": SEALED, "proof": proof})
+
+
+def call(*after: EventData, outcome: str | None = None, then: Sequence[EventData] = ()) -> tuple[Call, Recorded]:
+    """An allowed call with what followed, and its `allowed`; with an `outcome`, what it was settled as, and `then`."""
     log = MemoryLog()
     allowed = Calls(log, MemorySealer()).allowed(CATALOG.digest_of("shop.pay"))
     if after:
         log.put(allowed.ref, *after)
+    if outcome is not None:
+        log.put(allowed.ref, settled(outcome, log.call(allowed.ref).head_digest), *then)
     return log.call(allowed.ref), allowed
+
+
+def again(*then: EventData) -> tuple[Call, Recorded]:
+    """A call of which a person said, after its first attempt, that it is to run again; and what they said."""
+    mine, _ = call(started(), UNKNOWN, outcome="run_again", then=then)
+    order = mine.last_recorded(OutcomeSettled)
+    assert order is not None
+    return mine, order
 
 
 # What the chain authorises
@@ -83,7 +98,9 @@ def test_the_arguments_of_the_last_masking_are_authorised() -> None:
     assert isinstance(masked.data, ArgumentsMasked)
     assert masked.data.arguments is not None
     found = authorise(allowed_call, allowed, CATALOG)
-    assert found == Authorised(CATALOG.get("shop.pay"), masked.data.arguments, masked.event.event_id)  # type: ignore[arg-type]
+    function = CATALOG.get("shop.pay")
+    assert function is not None
+    assert found == Authorised(function, allowed, masked.data.arguments, masked.event.event_id)
 
 
 def test_an_unknown_function_fails() -> None:
@@ -126,8 +143,8 @@ BEYOND: dict[str, tuple[EventData, ...]] = {
     "cancelled": (Cancelled(by="bot", code="withdrawn"),),
     "execution_failed": (started(), ExecutionFailed(code="connection_refused")),
     "execution_completed": (started(), completed()),
-    "outcome_unknown": (started(), OutcomeUnknown(code="timeout")),
-    "outcome_settled": (started(), OutcomeUnknown(code="timeout"), settled("not_done")),
+    "outcome_unknown": (started(), UNKNOWN),
+    "outcome_settled": (started(), UNKNOWN),
     "result_masked": (started(), completed(), ResultMasked(status=200, view=SEALED)),
 }
 
@@ -145,7 +162,7 @@ def test_every_state_that_may_follow_allowed_is_looked_at() -> None:
 @pytest.mark.parametrize("state", BEYOND)
 @pytest.mark.parametrize("idempotent", [True, False])
 def test_a_call_beyond_its_execution_is_left_alone(state: str, idempotent: bool) -> None:
-    mine, allowed = call(*BEYOND[state])
+    mine, allowed = call(*BEYOND[state], outcome="run_again" if state == "outcome_settled" else None)
     assert mine.state == state
     assert next_step(mine, allowed, idempotent, DEADLINE + timedelta(days=1), SKEW) == Nothing("answered_already")
     assert isinstance(authorise(mine, allowed, CATALOG), Authorised), "it was authorised; it is only over"
@@ -207,6 +224,60 @@ def test_a_start_that_one_is_at_work_on_is_alive_beyond_its_deadline(idempotent:
     late = DEADLINE + timedelta(hours=1)
     assert next_step(mine, allowed, idempotent, late, SKEW, at_work=at_work) == WaitUntil(late + LOOK_AGAIN)
     assert not isinstance(next_step(mine, allowed, idempotent, late, SKEW, at_work={"another"}), WaitUntil)
+
+
+# Once a person said that it is to run again
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_it_runs_again_under_its_own_authorisation(idempotent: bool) -> None:
+    mine, order = again()
+    allowed = mine.last_recorded(Allowed)
+    found = authorise(mine, order, CATALOG)
+    assert isinstance(found, Authorised)
+    assert found.allowed == allowed
+    assert next_step(mine, order, idempotent, NOW, SKEW) == Run(order, 2)
+
+
+@pytest.mark.parametrize("outcome", ["done", "not_done"])
+def test_it_runs_again_only_where_a_person_said_so(outcome: str) -> None:
+    mine, _ = call(started(), UNKNOWN, outcome=outcome)
+    head = mine.head
+    assert head is not None
+    with pytest.raises(LookupError):
+        authorise(mine, head, CATALOG)
+    assert next_step(mine, head, True, NOW, SKEW) == Nothing("not_authorised")
+
+
+def test_a_settlement_that_is_not_in_the_chain_authorises_nothing() -> None:
+    mine, _ = call(started(), UNKNOWN)
+    _, of_another = again()
+    with pytest.raises(LookupError):
+        authorise(mine, of_another, CATALOG)
+    assert next_step(mine, of_another, True, NOW, SKEW) == Nothing("not_authorised")
+
+
+def test_a_function_that_changed_meanwhile_does_not_run_again() -> None:
+    assert authorise(*again(), catalog("pay", path="/pay/all")) == "function_changed"
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_the_attempt_of_another_replica_is_waited_for(idempotent: bool) -> None:
+    """Whichever delivery meets it: that of the settlement, or one of `allowed` that comes once more."""
+    mine, order = again(started(2))
+    allowed, head = mine.last_recorded(Allowed), mine.head
+    assert allowed is not None
+    assert head is not None
+    for one in (order, allowed):
+        assert next_step(mine, one, idempotent, NOW, SKEW) == WaitUntil(DEADLINE + SKEW)
+        late = next_step(mine, one, idempotent, DEADLINE + SKEW, SKEW)
+        assert late == (Run(head, 3) if idempotent else GiveUp(head, "executor_lost"))
+
+
+@pytest.mark.parametrize("then", [(UNKNOWN,), (started(2), UNKNOWN), (started(2), completed())])
+def test_what_was_run_again_or_refused_is_left_alone(then: tuple[EventData, ...]) -> None:
+    mine, order = again(*then)
+    assert next_step(mine, order, True, DEADLINE + timedelta(days=1), SKEW) == Nothing("answered_already")
 
 
 def test_another_function_digest_is_no_matter_of_the_state() -> None:
