@@ -137,7 +137,8 @@ class GrantBook:
 
     def __init__(self, client: Client, records: Records, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._grants = Grants()
+        self._grants: dict[str, Grants] = {}
+        """Folded one by one: a use must not cost more the more grants there are."""
         self._last: dict[str, int] = {}
         feed = Feed(client, records, ALL_GRANTS, self._apply, self._saw)
         self.refresh = feed.refresh
@@ -148,15 +149,16 @@ class GrantBook:
 
     def _apply(self, standing: Standing) -> None:
         if isinstance(standing.data, Granted | GrantUsed | GrantRevoked):
-            self._grants = self._grants.apply(standing.record, standing.digest)
+            grant_id = standing.data.grant_id
+            self._grants[grant_id] = self._grants.get(grant_id, Grants()).apply(standing.record, standing.digest)
 
     def get(self, grant_id: str) -> Grant | None:
-        return self._grants.all.get(grant_id)
+        return self._grants.get(grant_id, Grants()).all.get(grant_id)
 
-    def in_force(self) -> tuple[Grant, ...]:
-        """Those that count at this moment, the soonest to expire first."""
+    def standing(self) -> tuple[Grant, ...]:
+        """Those that count at this moment, used up or not, the soonest to expire first."""
         now = self._clock()
-        found = (grant for grant in self._grants.all.values() if grant.in_force(now))
+        found = (grant for one in self._grants.values() for grant in one.all.values() if grant.stands(now))
         return tuple(sorted(found, key=lambda grant: (grant.data.expires_at, grant.data.grant_id)))
 
     def last_sequence(self, grant_id: str) -> int:

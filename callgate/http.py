@@ -67,6 +67,11 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(orjson.dumps(value), status, dict(headers or {}), media_type="application/json")
 
 
+def answer(document: openapi.Answer, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The document of an operation whose `response_model` it is."""
+    return json_response(document.model_dump(mode="json"), status, headers)
+
+
 def create_app(
     services: Iterable[Service],
     title: str = "Callgate",

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from pydantic import BaseModel, ConfigDict
+
 Document = dict[str, Any]
 
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
@@ -29,6 +31,12 @@ PROBLEM_SCHEMA: Final[Document] = {
 PROBLEM_CONTENT: Final[Document] = {
     "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
 }
+
+
+class Answer(BaseModel):
+    """The base of what doors answer, so that the document names every member. Later versions may add members."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 def completed(document: Document) -> Document:

@@ -145,16 +145,13 @@ async def list_grants(url: str, token: str, as_json: bool) -> int:
             output.say(json.dumps(document))
             return
         for item in document["grants"]:
-            output.say(styled(printable(item["id"]), "cyan"))
+            used_up = styled("  used up", "yellow") if item["state"] == "used_up" else ""
+            output.say(styled(printable(item["id"]), "cyan") + used_up)
             output.say(f"  {_granted(item)}")
             if item["conditions"]:
                 output.say(f"  where {printable(json.dumps(item['conditions'], ensure_ascii=False))}")
             output.say(f"  by {printable(item['by'])}: {printable(item['reason'] or '(reason erased)')}")
-        output.say(
-            f"{len(document['grants'])} in force"
-            if document["grants"]
-            else "nothing is granted that you gave or may approve"
-        )
+        output.say(_counted(document["grants"]))
 
     return await asked(url, token, work)
 
@@ -165,6 +162,13 @@ async def revoke(url: str, token: str, grant_id: str, as_json: bool) -> int:
         output.say(json.dumps(revoked) if as_json else f"{styled('revoked', 'yellow', bold=True)}: {_granted(revoked)}")
 
     return await asked(url, token, work, "whether it is revoked, `callgate grants` tells")
+
+
+def _counted(grants: list[Any]) -> str:
+    if not grants:
+        return "nothing is granted that you gave or may approve"
+    used_up = sum(item["state"] == "used_up" for item in grants)
+    return f"{len(grants) - used_up} in force" + (f", {used_up} used up" if used_up else "")
 
 
 def _granted(item: Mapping[str, Any]) -> str:

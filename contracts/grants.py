@@ -7,12 +7,16 @@ uses and revocation have one order, and no more calls are counted than were gran
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal
 
 from contracts.events import GrantUse, Requirement
 from contracts.identity import Principal
 from contracts.records import Granted, GrantRevoked, GrantUsed, Record
 from contracts.subjects import CallRef, grant_revoked_subject, grant_subject, grant_use_subject
 from contracts.tally import may_vote
+
+GrantState = Literal["in_force", "used_up", "expired", "revoked"]
+"""What becomes of a further call in its scope: only one in force lets it through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,16 @@ class Grant:
     uses: dict[str, int] = field(default_factory=dict)
     revoked: bool = False
 
-    def in_force(self, now: datetime) -> bool:
+    def stands(self, now: datetime) -> bool:
+        """Neither over nor revoked; the calls that are counted on it go, even where no use is left."""
         return not self.revoked and now < self.data.expires_at
+
+    def state(self, now: datetime) -> GrantState:
+        if self.revoked:
+            return "revoked"
+        if now >= self.data.expires_at:
+            return "expired"
+        return "in_force" if self.left else "used_up"
 
     @property
     def left(self) -> int:
@@ -36,7 +48,7 @@ class Grant:
     def usable_for(self, ref: CallRef, principal: Principal, function: str, now: datetime) -> bool:
         """Whether such a call is in its scope and may be, or is, counted on it. Its conditions are Cedar's to judge."""
         counted = str(ref) in self.uses or self.left > 0
-        return counted and self.in_force(now) and in_scope(self.data, ref, principal, function)
+        return counted and self.stands(now) and in_scope(self.data, ref, principal, function)
 
     def use_of(self, ref: CallRef) -> GrantUse | None:
         """What `allowed` says of the call's use, where it is counted."""

@@ -9,12 +9,13 @@ numbers and booleans, `lt`, `lte`, `gt`, `gte` for numbers. All must hold, and a
 import re
 from collections.abc import Iterable, Mapping
 
+from callgate.cedar.satisfiable import satisfiable
 from callgate.cedar.shapes import Record, Scalar, Shape, input_shape
 from callgate.cedar.values import NoDecision, decimal_value, long_value, number
 from callgate.errors import CallgateError
 from contracts.functions import Function
 from contracts.model import JsonValue
-from contracts.records import Granted
+from contracts.records import Conditions, Granted
 
 COMPARISONS = ("eq", "ne", "in", "lt", "lte", "gt", "gte")
 CONDITIONS_LIMIT = 16
@@ -44,6 +45,23 @@ def grant_text(grant: Granted, function: Function) -> str:
     )
     clauses = list(_clauses(grant.conditions, function))
     return head + (f"\nwhen {{ {' && '.join(clauses)} }};" if clauses else ";")
+
+
+def require_satisfiable(conditions: Conditions, function: Function) -> None:
+    """Refuses what no valid call could meet, as far as one parameter by itself tells. BadCondition.
+
+    Of conditions for which `grant_text` has a text.
+    """
+    record, _ = input_shape(function.name, function.spec.input)
+    for name, tests in conditions.items():
+        _, _, shape, schema = _find(name, record, function.spec.input)
+        definitions = {"$defs": function.spec.input["$defs"]} if "$defs" in function.spec.input else {}
+        if not satisfiable(tests, {**definitions, **schema}, whole=isinstance(shape, Scalar) and shape.name == "Long"):
+            raise BadCondition(
+                "never_holds",
+                f"no call could meet the condition on {name}: the function's schema, or another test of the same "
+                "parameter, excludes it",
+            )
 
 
 def _clauses(conditions: Mapping[str, Mapping[str, JsonValue]], function: Function) -> Iterable[str]:

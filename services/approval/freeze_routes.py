@@ -6,12 +6,18 @@ from typing import Any, NoReturn
 from fastapi import APIRouter, Request, Response
 
 from callgate.cedar.published import NoPolicies
-from callgate.http import Problem, json_response
+from callgate.http import Problem, answer
 from callgate.identity.authenticator import Authenticator
 from callgate.jsontext import JsonTextError, parse
-from contracts.freezes import Freeze
 from contracts.functions import Catalog
-from contracts.model import JsonValue, rfc3339
+from contracts.model import JsonValue
+from services.approval.control_documents import (
+    FreezeDocument,
+    FreezeList,
+    FrozenDocument,
+    LiftedDocument,
+    freeze_members,
+)
 from services.approval.freezing import Freezing, NotAllowed, UnknownFreeze
 from services.approval.people import person_of
 from services.approval.routes import read_body
@@ -24,31 +30,38 @@ _PRIVATE = {"Cache-Control": "no-store"}
 def freeze_routes(freezing: Freezing, catalog: Catalog, authenticator: Authenticator) -> APIRouter:
     router = APIRouter(prefix="/v1/freezes", tags=["freezes"])
 
-    @router.post("", summary="Stop an agent, a session, a function, a connection or everything", status_code=201)
+    @router.post(
+        "",
+        summary="Stop an agent, a session, a function, a connection or everything",
+        status_code=201,
+        response_model=FrozenDocument,
+    )
     async def freeze(request: Request) -> Response:
         person = await person_of(authenticator, request)
         with Refusals():
             wanted = freeze_wanted(await read_document(request), catalog)
             frozen, waiting = await freezing.freeze(person, wanted)
         headers = {**_PRIVATE, "Location": f"/v1/freezes/{frozen.freeze_id}"}
-        return json_response(_item(frozen, wanted.reason) | {"cancelling": waiting}, 201, headers)
+        return answer(FrozenDocument(**freeze_members(frozen, wanted.reason), cancelling=waiting), 201, headers)
 
-    @router.get("", summary="What is frozen now, as far as you may freeze or lift it")
+    @router.get("", summary="What is frozen now, as far as you may freeze or lift it", response_model=FreezeList)
     async def listed(request: Request) -> Response:
         person = await person_of(authenticator, request)
         with Refusals():
             freezes = await freezing.listed(person)
             reasons = await asyncio.gather(*(freezing.reason(freeze) for freeze in freezes))
-        items = [_item(freeze, reason) for freeze, reason in zip(freezes, reasons, strict=True)]
-        return json_response({"freezes": items}, headers=_PRIVATE)
+        items = (FreezeDocument(**freeze_members(one, reason)) for one, reason in zip(freezes, reasons, strict=True))
+        return answer(FreezeList(freezes=tuple(items)), headers=_PRIVATE)
 
-    @router.delete("/{freeze_id}", summary="Lift a freeze; what it cancelled stays cancelled")
+    @router.delete(
+        "/{freeze_id}", summary="Lift a freeze; what it cancelled stays cancelled", response_model=LiftedDocument
+    )
     async def lift(request: Request, freeze_id: str) -> Response:
         person = await person_of(authenticator, request)
         with Refusals():
             freeze = await freezing.lift(person, freeze_id)
             reason = await freezing.reason(freeze)
-        return json_response(_item(freeze, reason) | {"lifted": True}, headers=_PRIVATE)
+        return answer(LiftedDocument(**freeze_members(freeze, reason)), headers=_PRIVATE)
 
     return router
 
@@ -90,16 +103,3 @@ def _not_allowed(code: str) -> NoReturn:
         "grant_insufficient": "Your approval alone would not do for such calls, and a grant is no more than that.",
     }
     raise Problem(403, code, details[code]) from None
-
-
-def _item(freeze: Freeze, reason: str | None) -> dict[str, Any]:
-    return {
-        "id": freeze.freeze_id,
-        "scope": freeze.scope,
-        "target": freeze.target,
-        "issuer": freeze.issuer,
-        "by": freeze.by.id,
-        "since": rfc3339(freeze.since),
-        "expires_at": rfc3339(freeze.expires_at) if freeze.expires_at is not None else None,
-        "reason": reason,
-    }

@@ -1,15 +1,13 @@
 """Granting over HTTP: `POST`, `GET` and `DELETE /v1/grants`."""
 
 import asyncio
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from callgate.http import Problem, json_response
+from callgate.http import Problem, answer
 from callgate.identity.authenticator import Authenticator
 from contracts.functions import Catalog
-from contracts.grants import Grant
-from contracts.model import rfc3339
+from services.approval.control_documents import GrantDocument, GrantList, RevokedDocument, grant_members
 from services.approval.freeze_routes import Refusals, read_document
 from services.approval.grant_forms import grant_wanted
 from services.approval.granting import Granting, UnknownGrant
@@ -23,7 +21,7 @@ _PRIVATE = {"Cache-Control": "no-store"}
 def grant_routes(granting: Granting, approval: Approval, catalog: Catalog, authenticator: Authenticator) -> APIRouter:
     router = APIRouter(prefix="/v1/grants", tags=["grants"])
 
-    @router.post("", summary="Approve such calls in advance", status_code=201)
+    @router.post("", summary="Approve such calls in advance", status_code=201, response_model=GrantDocument)
     async def grant(request: Request) -> Response:
         person = await person_of(authenticator, request)
         with Refusals():
@@ -35,18 +33,24 @@ def grant_routes(granting: Granting, approval: Approval, catalog: Catalog, authe
             assert scope is not None  # noqa: S101  # a wish names a call or a scope
             granted = await granting.grant(person, scope, wanted.terms)
         headers = {**_PRIVATE, "Location": f"/v1/grants/{granted.data.grant_id}"}
-        return json_response(_item(granted, wanted.terms.reason), 201, headers)
+        document = GrantDocument(**grant_members(granted, granting.state(granted), wanted.terms.reason))
+        return answer(document, 201, headers)
 
-    @router.get("", summary="What is granted now, of what you gave or could have given")
+    @router.get(
+        "", summary="What is granted, used up or not, of what you gave or could have given", response_model=GrantList
+    )
     async def listed(request: Request) -> Response:
         person = await person_of(authenticator, request)
         with Refusals():
             grants = await granting.listed(person)
             reasons = await asyncio.gather(*(granting.reason(one) for one in grants))
-        items = [_item(one, reason) for one, reason in zip(grants, reasons, strict=True)]
-        return json_response({"grants": items}, headers=_PRIVATE)
+        items = (
+            GrantDocument(**grant_members(one, granting.state(one), reason))
+            for one, reason in zip(grants, reasons, strict=True)
+        )
+        return answer(GrantList(grants=tuple(items)), headers=_PRIVATE)
 
-    @router.delete("/{grant_id}", summary="End a grant at once")
+    @router.delete("/{grant_id}", summary="End a grant at once", response_model=RevokedDocument)
     async def revoke(request: Request, grant_id: str) -> Response:
         person = await person_of(authenticator, request)
         try:
@@ -55,27 +59,6 @@ def grant_routes(granting: Granting, approval: Approval, catalog: Catalog, authe
                 reason = await granting.reason(revoked)
         except UnknownGrant:
             raise Problem(404, "unknown_grant", "There is no such grant; GET /v1/grants lists them.") from None
-        return json_response(_item(revoked, reason) | {"revoked": True}, headers=_PRIVATE)
+        return answer(RevokedDocument(**grant_members(revoked, granting.state(revoked), reason)), headers=_PRIVATE)
 
     return router
-
-
-def _item(grant: Grant, reason: str | None) -> dict[str, Any]:
-    data = grant.data
-    return {
-        "id": data.grant_id,
-        "by": data.by.id,
-        "agent": data.agent,
-        "issuer": data.issuer,
-        "on_behalf_of": data.on_behalf_of,
-        "session": data.session_id,
-        "function": data.function,
-        "conditions": data.conditions,
-        "policy": data.policy,
-        "uses": data.uses,
-        "left": grant.left,
-        "calls": sorted(grant.uses, key=lambda call: grant.uses[call]),
-        "since": rfc3339(grant.since),
-        "expires_at": rfc3339(data.expires_at),
-        "reason": reason,
-    }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from callgate.cedar.entities import call_entity
-from callgate.cedar.grants import BadCondition, grant_text
+from callgate.cedar.grants import BadCondition, grant_text, require_satisfiable
 from callgate.cedar.published import PublishedPolicies
 from callgate.control import GrantBook, reason_place
 from callgate.errors import Rejected
@@ -14,7 +14,7 @@ from callgate.records import Records
 from callgate.sealing import Sealer
 from contracts.events import Sealed
 from contracts.functions import Catalog, Function
-from contracts.grants import Grant, meets_alone
+from contracts.grants import Grant, GrantState, meets_alone
 from contracts.identity import Principal
 from contracts.records import Granted, GrantRevoked
 from contracts.subjects import grant_revoked_subject, grant_subject
@@ -85,6 +85,7 @@ class Granting:
         )
         try:
             text = grant_text(draft, function)
+            require_satisfiable(terms.conditions, function)
         except BadCondition as bad:
             raise BadScope(bad.code, f"{bad.detail[:1].upper()}{bad.detail[1:]}.") from None
         data = draft.model_copy(update={"policy": text})
@@ -99,7 +100,7 @@ class Granting:
         grant = self._known(grant_id)
         if not self._is_theirs(person, grant):
             raise NotAllowed("not_permitted")
-        if grant.in_force(self._clock()):
+        if grant.stands(self._clock()):
             data = GrantRevoked(grant_id=grant_id, by=person)
             await self._records.publish(grant_revoked_subject(grant_id), data, self._clock())
             logger.info("grant revoked", extra={"grant": grant_id})
@@ -107,9 +108,12 @@ class Granting:
         return self._known(grant_id)
 
     async def listed(self, person: Principal) -> list[Grant]:
-        """What is in force of what this person gave or could have given."""
+        """What is neither over nor revoked of what this person gave or could have given; some of it may be used up."""
         await self._book.refresh()
-        return [grant for grant in self._book.in_force() if self._is_theirs(person, grant)]
+        return [grant for grant in self._book.standing() if self._is_theirs(person, grant)]
+
+    def state(self, grant: Grant) -> GrantState:
+        return grant.state(self._clock())
 
     async def reason(self, grant: Grant) -> str | None:
         """Why; None where it was erased."""

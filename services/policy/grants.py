@@ -82,7 +82,7 @@ class GrantUses:
 
     def _found(self, ref: CallRef, facts: CallFacts, verdict: Verdict, rules: Rules) -> Grant | None:
         """A grant on which the call is counted already, or else the first that covers it."""
-        fitting = [grant for grant in self._book.in_force() if self._fits(grant, ref, facts, verdict, rules)]
+        fitting = [grant for grant in self._book.standing() if self._fits(grant, ref, facts, verdict, rules)]
         return next((grant for grant in fitting if grant.use_of(ref) is not None), next(iter(fitting), None))
 
     def _fits(self, grant: Grant, ref: CallRef, facts: CallFacts, verdict: Verdict, rules: Rules) -> bool:

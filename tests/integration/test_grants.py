@@ -71,7 +71,8 @@ async def test_five_uses_are_five_calls_of_twenty_at_once(scene: Governed) -> No
     ]
     assert [use.number for use in uses] == [1, 2, 3, 4, 5]
     assert {use.call for use in uses} == {str(call.ref) for call in allowed}
-    assert [(item["left"], len(item["calls"])) for item in await listed(scene)] == [(0, 5)]
+    assert [(item["state"], item["left"], len(item["calls"])) for item in await listed(scene)] == [("used_up", 0, 5)]
+    assert all(call.last(Allowed).policies == ("bots-pay", "large-needs-finance") for call in allowed)  # type: ignore[union-attr]
 
 
 async def test_what_is_outside_waits_as_usual(scene: Governed) -> None:
@@ -124,6 +125,7 @@ async def test_like_a_call_that_waits(scene: Governed) -> None:
         ("fay", {"on_behalf_of": "fay"}, 403, "own_call"),
         ("fay", {"conditions": {"amonut": {"lte": 1}}}, 422, "unknown_parameter"),
         ("fay", {"conditions": {"card_number": {"eq": "4111111111111111"}}}, 422, "value_not_plain"),
+        ("fay", {"conditions": {"amount": {"gt": 40, "lt": 40}}}, 422, "never_holds"),
         ("fay", {"uses": 0}, 422, "bad_uses"),
         ("fay", {"for": "25h"}, 422, "bad_duration"),
         ("fay", {"reason": ""}, 422, "reason_required"),

@@ -24,8 +24,9 @@ FREEZE = {
     "expires_at": None,
     "reason": "odd calls",
 }
-GRANT = {
+GRANT: dict[str, Any] = {
     "id": "01990000-0000-7000-8000-000000000002",
+    "state": "in_force",
     "by": "sam",
     "agent": "support-bot",
     "issuer": "https://issuer.test",
@@ -236,9 +237,17 @@ async def test_lists_and_revokes_grants(api: StandIn) -> None:
     assert "payments.refund by support-bot for kim, 4 of 5 left" in result.stdout
     assert 'where {"amount": {"lte": 40}}\n  by sam: month end\n1 in force' in result.stdout
     assert json.loads((await invoke(api, "grants", "--json")).stdout) == {"grants": [GRANT]}
-    result = await invoke(api, "grants", "revoke", GRANT["id"] or "")  # type: ignore[arg-type]
+    result = await invoke(api, "grants", "revoke", GRANT["id"])
     assert "revoked: payments.refund" in result.stdout
     assert api.asked[-1] == ("DELETE", f"/v1/grants/{GRANT['id']}", None)
+
+
+async def test_a_grant_that_is_used_up_is_not_in_force(api: StandIn) -> None:
+    spent = {**GRANT, "id": "01990000-0000-7000-8000-000000000003", "state": "used_up", "left": 0}
+    api.answers = [web.json_response({"grants": [GRANT, spent]})]
+    said = (await invoke(api, "grants")).stdout
+    assert "000000000003  used up\n" in said
+    assert said.endswith("1 in force, 1 used up\n")
 
 
 def test_conditions_read_as_they_are_written() -> None:

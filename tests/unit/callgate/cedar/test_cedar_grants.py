@@ -5,14 +5,16 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callgate.cedar.entities import datetime_value
 from callgate.cedar.facts import facts_of
-from callgate.cedar.grants import BadCondition, grant_text
+from callgate.cedar.grants import BadCondition, grant_text, require_satisfiable
 from callgate.cedar.policies import PolicySet, Request
+from callgate.cedar.satisfiable import satisfiable
 from callgate.cedar.schema import cedar_schema
 from callgate.cedar.shapes import input_shape
 from callgate.cedar.values import cedar_input
@@ -153,6 +155,101 @@ def test_what_cannot_be_meant_is_refused(conditions: Any, code: str) -> None:
     assert "Jane" not in str(refused.value)
 
 
+LIMITED: dict[str, Any] = {
+    "type": "object",
+    "$defs": {"money": {"minimum": 1}},
+    "properties": {
+        "amount": {"type": "number", "minimum": 0, "exclusiveMaximum": 100},
+        "share": {"type": "number", "$ref": "#/$defs/money"},
+        "count": {"type": "integer"},
+        "currency": {"type": "string", "enum": ["USD", "EUR"]},
+        "size": {"type": "integer", "enum": [1, 2, 3]},
+        "kind": {"type": "string", "const": "refund"},
+        "code": {"type": "string", "pattern": "^[A-Z]{3}$"},
+        "urgent": {"type": "boolean"},
+        "order": {"type": "object", "properties": {"n": {"type": "integer", "maximum": 5}}},
+    },
+}
+
+
+def limited() -> Function:
+    spec = FunctionSpec(path="/r", input=LIMITED)
+    return Function(name="pay.limited", connection="pay", spec=spec)
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"amount": {"gte": 100}},
+        {"amount": {"lt": 0}},
+        {"amount": {"gt": 40, "lt": 40}},
+        {"amount": {"gte": 40, "lt": 40}},
+        {"amount": {"eq": 40, "gt": 40}},
+        {"amount": {"eq": -1}},
+        {"amount": {"in": [100, 200]}},
+        {"share": {"eq": 0}},
+        {"count": {"gt": 1, "lt": 2}},
+        {"count": {"eq": 1, "ne": 1}},
+        {"count": {"in": [1, 2], "gt": 2}},
+        {"currency": {"eq": "GBP"}},
+        {"currency": {"in": ["GBP", "CHF"]}},
+        {"currency": {"eq": "USD", "in": ["EUR"]}},
+        {"currency": {"eq": "USD", "ne": "USD"}},
+        {"size": {"gt": 3}},
+        {"kind": {"ne": "refund"}},
+        {"code": {"eq": "usd"}},
+        {"/order/n": {"gt": 5}},
+        {"amount": {"lte": 40}, "currency": {"eq": "GBP"}},
+    ],
+)
+def test_what_no_call_could_meet_is_refused(conditions: Any) -> None:
+    with pytest.raises(BadCondition) as refused:
+        require_satisfiable(conditions, limited())
+    assert refused.value.code == "never_holds"
+    assert "GBP" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {},
+        {"amount": {"gte": 99.99}},
+        {"amount": {"gte": 40, "lte": 40}},
+        {"amount": {"ne": 40}},
+        {"share": {"eq": 1}},
+        {"count": {"gt": 1, "lt": 3}},
+        {"currency": {"ne": "USD"}},
+        {"size": {"gt": 2}},
+        {"kind": {"eq": "refund"}},
+        {"code": {"ne": "USD"}},
+        {"urgent": {"ne": True}},
+        {"/order/n": {"lte": 9}},
+    ],
+)
+def test_what_a_call_could_meet_is_not(conditions: Any) -> None:
+    require_satisfiable(conditions, limited())
+
+
+_TESTS = st.fixed_dictionaries(
+    {},
+    optional={name: st.integers(-3, 3) for name in ("eq", "ne", "lt", "lte", "gt", "gte")}
+    | {"in": st.lists(st.integers(-3, 3), min_size=1, max_size=3)},
+)
+_BOUNDS = st.fixed_dictionaries(
+    {},
+    optional={name: st.integers(-3, 3) for name in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")}
+    | {"enum": st.lists(st.integers(-3, 3), min_size=1, max_size=3)},
+)
+
+
+@given(tests=_TESTS, bounds=_BOUNDS, value=st.integers(-4, 4))
+def test_nothing_that_some_call_meets_is_refused(tests: Any, bounds: Any, value: int) -> None:
+    valid = jsonschema_rs.Draft202012Validator(bounds).is_valid(value)
+    meets = all(_OPS[name](value, than) for name, than in tests.items() if name != "in")
+    if valid and meets and value in tests.get("in", [value]):
+        assert satisfiable(tests, {"type": "integer", **bounds}, whole=True)
+
+
 _AMOUNTS = st.integers(-50000, 50000).map(lambda n: n / 100)
 _OPS = {
     "eq": lambda a, b: a == b,
@@ -179,5 +276,5 @@ def test_it_holds_of_just_what_it_says(
         conditions["count"] = {counts[0]: counts[1]}
     expected = all(_OPS[op](Decimal(repr(amount)), Decimal(repr(bound))) for op, bound in bounds.items())
     expected = expected and (counts is None or (count is not None and _OPS[counts[0]](count, counts[1])))
-    arguments = {"amount": amount} | ({"count": count} if count is not None else {})
+    arguments: dict[str, Any] = {"amount": amount} | ({"count": count} if count is not None else {})
     assert holds(conditions, **arguments) is expected
