@@ -11,10 +11,28 @@ from typing import Self
 from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate
 from eventsourcing.utils import get_topic
 
-from contracts.events import EventData, Recorded, make_event
-from contracts.lifecycle import Call, IllegalTransition
+from contracts.events import ArgumentsAmended, Cancelled, EventData, Recorded, Sealed, make_event
+from contracts.identity import Principal
+from contracts.lifecycle import WAITING_FOR_PEOPLE, Call, IllegalTransition
 from contracts.subjects import CallRef
-from services.approval.domain import Question, conclusion, question_of
+from services.approval.domain import (
+    Intent,
+    Question,
+    check_amendment,
+    check_vote,
+    conclusion,
+    proof_of,
+    question_of,
+    vote_of,
+)
+from services.approval.outcomes import (
+    SealedSettlement,
+    Settlement,
+    Unsettled,
+    check_settlement,
+    settled_of,
+    unsettled_of,
+)
 
 UNSIGNED = ""
 """The digest of an event that does not stand yet: none, so nothing can answer it."""
@@ -22,6 +40,19 @@ UNSIGNED = ""
 
 class NotStanding(Exception):
     """The approval's last event is not on the log yet: save it, and go on with what stands."""
+
+
+class NobodyAsked(LookupError):
+    """People were never asked about this call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """A person, and what Cedar says of their right at this moment: the `@id`s that gave it, if they have it."""
+
+    person: Principal
+    permitted: bool
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,6 +124,31 @@ class Approval(BaseAggregate[str]):
         """What people are asked, or were asked last; None where nobody was ever asked."""
         return question_of(self.call)
 
+    @property
+    def must_question(self) -> Question:
+        """The question, where there is one. NobodyAsked."""
+        question = self.question
+        if question is None:
+            raise NobodyAsked
+        return question
+
+    @property
+    def must_unsettled(self) -> Unsettled:
+        """The last outcome that nobody knew, where there is one. NobodyAsked."""
+        unsettled = unsettled_of(self.call)
+        if unsettled is None:
+            raise NobodyAsked
+        return unsettled
+
+    @property
+    def pending_id(self) -> str | None:
+        """The id of the event that was recorded and is not saved yet, if there is one."""
+        return self.call.chain[-1].event.event_id if self.pending_events else None
+
+    def holds(self, event_id: str) -> bool:
+        """Whether that event is part of the call."""
+        return any(recorded.event.event_id == event_id for recorded in self.call.chain)
+
     def record(self, event_id: str, at: datetime, data: EventData, traceparent: str | None = None) -> None:
         """Continues the call by one event, to be saved. IllegalTransition by the fold's own rules; NotStanding.
 
@@ -113,6 +169,37 @@ class Approval(BaseAggregate[str]):
         )
         self.trigger_event(self.Continued, timestamp=at, recorded=recorded, before=before)
 
+    def cast_vote(self, event_id: str, now: datetime, reviewer: Decider, intent: Intent, reason: Sealed | None) -> None:
+        """Records a vote, or a changed one. DecisionRefused, NobodyAsked, NotStanding."""
+        question = self.must_question
+        check_vote(question, reviewer.person, reviewer.permitted, intent, now)
+        self.record(event_id, now, vote_of(question, reviewer.person, intent, reason, reviewer.policies))
+
+    def amend(
+        self, event_id: str, now: datetime, author: Decider, digest: str, patch: Sealed, reason: Sealed | None
+    ) -> None:
+        """Records a change of the arguments, after which everything starts over. DecisionRefused, NobodyAsked,
+        NotStanding."""
+        question = self.must_question
+        check_amendment(question, author.person, author.permitted, digest, now)
+        proof = proof_of(author.person, question)
+        self.record(event_id, now, ArgumentsAmended(author=author.person, patch=patch, reason=reason, proof=proof))
+
+    def settle(
+        self, event_id: str, now: datetime, person: Decider, settlement: Settlement, sealed: SealedSettlement
+    ) -> None:
+        """Records what became of a call whose outcome nobody knew. DecisionRefused, NobodyAsked, NotStanding."""
+        unsettled = self.must_unsettled
+        check_settlement(unsettled, person.person, person.permitted, settlement)
+        self.record(event_id, now, settled_of(unsettled, person.person, settlement, sealed))
+
+    def cancel(self, event_id: str, now: datetime, by: str, code: str) -> bool:
+        """Records that it was stopped; whether it waited for people, so there was anything to stop. NotStanding."""
+        if self.call.state not in WAITING_FOR_PEOPLE:
+            return False
+        self.record(event_id, now, Cancelled(by=by, code=code))
+        return True
+
     def conclude(self, event_id: str, now: datetime, traceparent: str | None = None) -> bool:
         """Records what votes and time come to at this moment; whether there was anything to conclude. NotStanding."""
         data = conclusion(self.call, now)
@@ -122,4 +209,4 @@ class Approval(BaseAggregate[str]):
         return True
 
 
-__all__ = ["Approval", "CallEvent", "IllegalTransition", "NotStanding"]
+__all__ = ["Approval", "CallEvent", "Decider", "IllegalTransition", "NobodyAsked", "NotStanding"]

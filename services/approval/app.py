@@ -1,6 +1,7 @@
 """Puts approval together. What it does with which event is the table at the end."""
 
 import time
+from datetime import timedelta
 
 import aiohttp
 from fastapi import APIRouter
@@ -13,42 +14,45 @@ from callgate.identity.authenticator import Authenticator
 from callgate.identity.fetch import AiohttpFetcher
 from callgate.platform import Platform
 from callgate.service import Service
-from callgate.settings import Settings
 from callgate.streams import APPROVAL_TIMERS
 from contracts.identity import Role
 from contracts.subjects import deliver_subject
+from services.approval.cookies import Cookies
 from services.approval.frame import Pages
 from services.approval.freeze_routes import freeze_routes
 from services.approval.freezing import Freezing
 from services.approval.grant_routes import grant_routes
 from services.approval.granting import Granting
-from services.approval.handlers import Approval
+from services.approval.handlers import Deciding
 from services.approval.history import History
 from services.approval.looks import Looks
 from services.approval.pages import page_routes
+from services.approval.people import Rights
+from services.approval.repository import Approvals
 from services.approval.routes import api_routes
 from services.approval.sessions import Sessions
-from services.approval.sign_in import sign_in_routes
+from services.approval.sign_in import Ways, clients_of, sign_in_routes
 from services.approval.telling import telling
 from services.approval.timers import Timers
 from services.approval.views import Views
-from services.approval.waiting import Waiting
+from services.approval.waiting import QUESTIONS, Waiting
 
 
 async def build(platform: Platform) -> Service:
     settings = platform.settings
     if not settings.identity.issuers:
         raise ConfigurationError("no_issuer", "identity.issuers is empty, so nobody could ever vote; name an issuer")
+    clients = clients_of(settings)
     policies = PublishedPolicies(platform.records, platform.catalog)
-    waiting = Waiting(platform.client, platform.log, platform.verifier, platform.partitions)
+    waiting = Waiting(QUESTIONS, platform.client, platform.log, platform.verifier, platform.partitions)
     views = Views(platform.client, platform.verifier, platform.sealer)
     history = History(platform.client, platform.log, platform.verifier, platform.partitions)
     told = telling(platform, views, policies, history)
-    approval = Approval(
-        log=platform.log,
+    approvals = Approvals(platform.log)
+    approval = Deciding(
+        approvals=approvals,
         sealer=platform.sealer,
-        policies=policies,
-        catalog=platform.catalog,
+        rights=Rights(policies, platform.catalog, platform.clock),
         timers=Timers(platform.client),
         notices=told.channels,
         waiting=waiting,
@@ -67,7 +71,7 @@ async def build(platform: Platform) -> Service:
         clock=platform.clock,
     )
     freezing = Freezing(
-        log=platform.log,
+        approvals=approvals,
         records=platform.records,
         sealer=platform.sealer,
         book=freezes,
@@ -77,11 +81,25 @@ async def build(platform: Platform) -> Service:
         clock=platform.clock,
     )
     http = aiohttp.ClientSession()
-    authenticator = Authenticator(settings.identity.issuers, clock=time.time, http=AiohttpFetcher(http))
+    fetcher = AiohttpFetcher(http)
+    authenticator = Authenticator(settings.identity.issuers, clock=time.time, http=fetcher)
     hooked = told.hook(approval, authenticator)
     looks = Looks(platform.records, platform.clock)
-    sessions = Sessions(authenticator, settings.approval.secure_cookies, settings.public_url)
-    pages = Pages(policies, platform.clock, _development_issuer(settings))
+    ways = Ways(clients, settings, fetcher)
+    cookies = Cookies(platform.sealer, platform.clock, settings.approval.secure_cookies)
+    sessions = Sessions(
+        cookies,
+        frozenset(issuer.issuer for issuer in settings.identity.issuers),
+        timedelta(hours=settings.approval.session_hours),
+        platform.clock,
+        settings.public_url,
+    )
+    shared = {
+        "ways": ways.shown,
+        "paste": ways.paste,
+        "session_hours": f"{settings.approval.session_hours:g}",
+    }
+    pages = Pages(policies, platform.clock, shared)
 
     def ready() -> str | None:
         if not waiting.is_ready:
@@ -90,6 +108,7 @@ async def build(platform: Platform) -> Service:
 
     async def close() -> None:
         await hooked.close()
+        await ways.aclose()
         await authenticator.aclose()
         await http.close()
 
@@ -102,7 +121,7 @@ async def build(platform: Platform) -> Service:
             api_routes(approval, views, looks, authenticator),
             freeze_routes(freezing, platform.catalog, authenticator),
             grant_routes(granting, approval, platform.catalog, authenticator),
-            sign_in_routes(sessions, pages),
+            sign_in_routes(ways, sessions, cookies, authenticator, pages),
             page_routes(approval, views, looks, sessions, pages),
             *hooked.routers,
         ),
@@ -117,13 +136,6 @@ async def build(platform: Platform) -> Service:
         ready=ready,
         close=close,
     )
-
-
-def _development_issuer(settings: Settings) -> str | None:
-    """Where `callgate up` serves development tokens; it is the last of the issuers then."""
-    if settings.development is None or settings.development.issuer is None:
-        return None
-    return settings.identity.issuers[-1].issuer
 
 
 def _front_door() -> APIRouter:

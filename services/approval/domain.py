@@ -1,11 +1,11 @@
 """4. Who may vote, what the votes come to, and when the time is up. Pure: ids and time are passed in."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from contracts.events import (
     ApprovalExpired,
@@ -14,6 +14,7 @@ from contracts.events import (
     ArgumentsMasked,
     Escalation,
     Proof,
+    Recorded,
     Rejected,
     Requirement,
     Sealed,
@@ -31,7 +32,7 @@ DECISIONS: Mapping[JsonValue, Decision] = MappingProxyType({"approve": "approve"
 
 
 class Refusal(StrEnum):
-    """Why a vote is not cast. The values are wire names: the codes of problem documents."""
+    """Why a decision is not recorded. The values are wire names: the codes of problem documents."""
 
     DELEGATED = "delegated"
     OWN_CALL = "own_call"
@@ -45,15 +46,18 @@ class Refusal(StrEnum):
     REASON_REQUIRED = "reason_required"
     ONLY_BY_BREAKING_GLASS = "only_by_breaking_glass"
     NO_GLASS_TO_BREAK = "no_glass_to_break"
+    SETTLED_ALREADY = "settled_already"
+    RESULT_OF_NOTHING = "result_of_nothing"
 
 
-class VoteRefused(Exception):
-    """The vote is not cast. `state` is the call's."""
+class DecisionRefused(Exception):
+    """A vote, an amendment or a settlement is not recorded. `state` and `status` are the call's."""
 
-    def __init__(self, code: Refusal, state: str) -> None:
+    def __init__(self, code: Refusal, facts: "CallFacts") -> None:
         super().__init__(code.value)
         self.code = code
-        self.state = state
+        self.state = facts.state
+        self.status = facts.status
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +102,27 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What people are asked, or were asked last, about one call: facts and references, no arguments."""
+class CallFacts:
+    """A call on which people decide: facts and references, no arguments."""
 
     ref: CallRef
     state: str
+    status: str
+    """What its agent is told: a word of docs/codes.md."""
     digest: str
-    """Of the `approval_required` that a vote speaks of."""
+    """Of the event on which people decide, which a decision names."""
     function: str
     requester: Principal
     entities: frozenset[str]
     """What masking found, e.g. `CREDIT_CARD`."""
     masked: Reference
-    """The `arguments_masked` that policy judged, where the masked view is."""
+    """The `arguments_masked` that policy judged last, where the masked view is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question(CallFacts):
+    """What people are asked, or were asked last, about one call; its digest is that of the `approval_required`."""
+
     policies: tuple[str, ...]
     progress: tuple[Progress, ...]
     ballots: tuple[Ballot, ...]
@@ -162,27 +174,35 @@ class Question:
 
 def question_of(call: Call) -> Question | None:
     """The last question about a call; None where nobody was ever asked."""
-    asked, masked = call.last_recorded(ApprovalRequired), call.last_recorded(ArgumentsMasked)
-    if asked is None or masked is None:
+    asked, required = call.last_recorded(ApprovalRequired), call.last(ApprovalRequired)
+    if asked is None or required is None:
         return None
-    required, view = asked.data, masked.data
-    assert isinstance(required, ApprovalRequired) and isinstance(view, ArgumentsMasked)  # noqa: S101, PT018
     missing = call.tally().missing
     return Question(
-        ref=call.ref,
-        state=call.state,
-        digest=asked.digest,
-        function=call.requested.function,
-        requester=call.requested.principal,
-        entities=frozenset(finding.entity for finding in view.findings),
-        masked=Reference(masked.sequence, masked.digest),
+        **facts_of(call, asked),
         policies=required.policies,
         progress=tuple(Progress(*pair) for pair in zip(required.requirements, missing, strict=True)),
-        ballots=tuple(_ballots(call, required.requirements)),
+        ballots=ballots_of(call),
         amenders=tuple(dict.fromkeys(author.id for author in call.amenders)),
         asked_at=asked.event.at,
         expires_at=required.expires_at,
     )
+
+
+def facts_of(call: Call, asked: Recorded) -> dict[str, Any]:
+    """The fields of CallFacts; `asked` is the event on which people decide, which follows `arguments_masked`."""
+    masked, data = call.last_recorded(ArgumentsMasked), call.last(ArgumentsMasked)
+    assert masked is not None and data is not None  # noqa: S101, PT018  # by the table of transitions
+    return {
+        "ref": call.ref,
+        "state": call.state,
+        "status": call.status,
+        "digest": asked.digest,
+        "function": call.requested.function,
+        "requester": call.requested.principal,
+        "entities": frozenset(finding.entity for finding in data.findings),
+        "masked": Reference(masked.sequence, masked.digest),
+    }
 
 
 def authority(question: Question, reviewer: Principal, permitted: bool, now: datetime) -> Refusal | None:
@@ -190,15 +210,19 @@ def authority(question: Question, reviewer: Principal, permitted: bool, now: dat
 
     Four eyes come first, whatever a policy says; then the right; then a requirement must ask for one of their groups.
     """
-    if reviewer.actors or reviewer.on_behalf_of is not None:
-        return Refusal.DELEGATED
-    if not may_vote(question.requester, reviewer):
-        return Refusal.OWN_CALL
-    if not permitted:
-        return Refusal.NOT_PERMITTED
-    if not is_asked(question, reviewer, now):
+    refusal = right_of(question, reviewer, permitted)
+    if refusal is None and not is_asked(question, reviewer, now):
         return Refusal.NOT_AN_APPROVER
-    return None
+    return refusal
+
+
+def right_of(facts: CallFacts, person: Principal, permitted: bool) -> Refusal | None:
+    """Why this person may decide nothing about the call, or None."""
+    if person.actors or person.on_behalf_of is not None:
+        return Refusal.DELEGATED
+    if not may_vote(facts.requester, person):
+        return Refusal.OWN_CALL
+    return None if permitted else Refusal.NOT_PERMITTED
 
 
 def is_asked(question: Question, reviewer: Principal, now: datetime) -> bool:
@@ -218,20 +242,27 @@ def must_say_why(question: Question, reviewer: Principal, now: datetime) -> bool
 
 
 def check_vote(question: Question, reviewer: Principal, permitted: bool, intent: Intent, now: datetime) -> None:
-    """VoteRefused unless this vote of this person counts now."""
+    """DecisionRefused unless this vote of this person counts now."""
     refusal = (
         authority(question, reviewer, permitted, now)
-        or _untimely(question, intent, now)
+        or _untimely(question, intent.digest, now)
         or _idle(question, reviewer, intent, now)
     )
     if refusal is not None:
-        raise VoteRefused(refusal, question.state)
+        raise DecisionRefused(refusal, question)
 
 
-def _untimely(question: Question, intent: Intent, now: datetime) -> Refusal | None:
+def check_amendment(question: Question, author: Principal, permitted: bool, digest: str, now: datetime) -> None:
+    """DecisionRefused unless this person may change the arguments of the call that they saw. Whoever may vote may."""
+    refusal = authority(question, author, permitted, now) or _untimely(question, digest, now)
+    if refusal is not None:
+        raise DecisionRefused(refusal, question)
+
+
+def _untimely(question: Question, digest: str, now: datetime) -> Refusal | None:
     if not question.waiting:
         return Refusal.NOT_WAITING
-    if intent.digest != question.digest:
+    if digest != question.digest:
         return Refusal.CALL_CHANGED
     if now >= question.expires_at:
         return Refusal.EXPIRED
@@ -267,15 +298,15 @@ def vote_of(
         decision=intent.decision,
         reason=reason,
         policies=policies,
-        proof=Proof(
-            issuer=reviewer.issuer,
-            subject=reviewer.id,
-            authenticated_at=reviewer.authenticated_at,
-            digest=question.digest,
-        ),
+        proof=proof_of(reviewer, question),
         replaces=own.event_id if own else None,
         break_glass=intent.break_glass,
     )
+
+
+def proof_of(person: Principal, facts: CallFacts) -> Proof:
+    """Who decided, and on what."""
+    return Proof(issuer=person.issuer, subject=person.id, authenticated_at=person.authenticated_at, digest=facts.digest)
 
 
 def conclusion(call: Call, now: datetime) -> Approved | Rejected | ApprovalExpired | None:
@@ -294,9 +325,14 @@ def conclusion(call: Call, now: datetime) -> Approved | Rejected | ApprovalExpir
     return Approved(votes=tally.votes) if tally.met else None
 
 
-def _ballots(call: Call, requirements: Iterable[Requirement]) -> Iterable[Ballot]:
-    needed = tuple(requirements)
+def ballots_of(call: Call) -> tuple[Ballot, ...]:
+    """The votes that stand on the last question."""
+    required = call.last(ApprovalRequired)
+    return tuple(_ballots(call, required.requirements)) if required is not None else ()
+
+
+def _ballots(call: Call, requirements: Sequence[Requirement]) -> Iterator[Ballot]:
     for one in standing_votes(call.votes, call.requested.principal):
         vote = one.vote
-        alone = any(breaks_glass(requirement, vote) for requirement in needed)
+        alone = any(breaks_glass(requirement, vote) for requirement in requirements)
         yield Ballot(one.event_id, vote.reviewer.id, one.people, vote.decision, vote.reason, one.at, alone)

@@ -14,18 +14,19 @@ from callgate.cedar.entities import scope_entity
 from callgate.cedar.people import Right
 from callgate.cedar.published import PublishedPolicies
 from callgate.control import LOOK_EVERY, FreezeBook, reason_place
-from callgate.errors import BrokerAway, LostRace, Rejected
+from callgate.errors import BrokerAway, Rejected
 from callgate.ids import uuid7
-from callgate.log import Draft, Log
 from callgate.records import Records
 from callgate.sealing import Sealer
 from contracts.events import Cancelled
 from contracts.freezes import FROZEN, Freeze, first_stopping
 from contracts.functions import Catalog
 from contracts.identity import Principal
-from contracts.lifecycle import WAITING_FOR_PEOPLE
 from contracts.records import Frozen, Unfrozen
 from contracts.subjects import CallRef, freeze_subject
+from services.approval.aggregate import Approval
+from services.approval.domain import Question
+from services.approval.repository import Approvals
 from services.approval.scopes import FreezeWanted, is_delegated
 from services.approval.waiting import Waiting
 
@@ -52,16 +53,16 @@ class Freezing:
 
     def __init__(
         self,
-        log: Log,
+        approvals: Approvals,
         records: Records,
         sealer: Sealer,
         book: FreezeBook,
-        waiting: Waiting,
+        waiting: Waiting[Question],
         policies: PublishedPolicies,
         catalog: Catalog,
         clock: Callable[[], datetime],
     ) -> None:
-        self._log = log
+        self._approvals = approvals
         self._records = records
         self._sealer = sealer
         self._book = book
@@ -151,17 +152,13 @@ class Freezing:
             await asyncio.gather(*(self._cancel(ref, freeze) for ref, freeze in frozen[start : start + _AT_ONCE]))
 
     async def _cancel(self, ref: CallRef, freeze: Freeze) -> None:
-        while True:
-            call = (await self._log.read(ref)).call
-            if call.head is None or call.state not in WAITING_FOR_PEOPLE:
-                return
-            draft = Draft(uuid7(), self._clock(), Cancelled(by=freeze.by.id, code=FROZEN))
-            try:
-                await self._log.append(draft, call.head, traceparent=call.head.traceparent)
-            except LostRace:
-                continue  # somebody voted, or cancelled it too
+        async def cancel(approval: Approval) -> None:
+            approval.cancel(uuid7(), self._clock(), freeze.by.id, FROZEN)
+
+        async with self._approvals.turn(ref):
+            approval = await self._approvals.continued(await self._approvals.get(ref), cancel)
+        if approval.call.state == Cancelled.NAME:
             logger.info("cancelled by a freeze", extra={"call": str(ref), "freeze": freeze.freeze_id})
-            return
 
     def _known(self, freeze_id: str) -> Freeze:
         freeze = self._book.get(freeze_id)

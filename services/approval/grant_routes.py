@@ -11,14 +11,14 @@ from services.approval.control_documents import GrantDocument, GrantList, Revoke
 from services.approval.freeze_routes import Refusals, read_document
 from services.approval.grant_forms import grant_wanted
 from services.approval.granting import Granting, UnknownGrant
-from services.approval.handlers import Approval
+from services.approval.handlers import Deciding
 from services.approval.people import person_of
 from services.approval.routes import looked_at
 
 _PRIVATE = {"Cache-Control": "no-store"}
 
 
-def grant_routes(granting: Granting, approval: Approval, catalog: Catalog, authenticator: Authenticator) -> APIRouter:
+def grant_routes(granting: Granting, approval: Deciding, catalog: Catalog, authenticator: Authenticator) -> APIRouter:
     router = APIRouter(prefix="/v1/grants", tags=["grants"])
 
     @router.post("", summary="Approve such calls in advance", status_code=201, response_model=GrantDocument)

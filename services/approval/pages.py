@@ -10,7 +10,7 @@ from contracts.identity import Principal
 from services.approval import rendering
 from services.approval.domain import DECISIONS, Question, may_break_glass, must_say_why
 from services.approval.frame import HOME, Pages, page_route_class
-from services.approval.handlers import Approval
+from services.approval.handlers import Deciding
 from services.approval.looks import Looks
 from services.approval.routes import REASON_LIMIT, cast, checked_reason, listed, looked_at, votes_of
 from services.approval.sessions import Sessions, check_form_code, form_code
@@ -21,7 +21,7 @@ LISTED = 100
 
 
 def page_routes(
-    approval: Approval,
+    approval: Deciding,
     views: Views,
     looks: Looks,
     sessions: Sessions,

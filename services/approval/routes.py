@@ -15,8 +15,8 @@ from contracts.identity import Principal
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import CallRef
 from services.approval import domain
-from services.approval.domain import DECISIONS, Decision, Intent, Question, VoteRefused
-from services.approval.handlers import Approval, NotFound
+from services.approval.domain import DECISIONS, Decision, DecisionRefused, Intent, Question
+from services.approval.handlers import Deciding, NotFound
 from services.approval.looks import Looks
 from services.approval.people import person_of
 from services.approval.views import View, Views
@@ -45,7 +45,7 @@ _REFUSALS: dict[domain.Refusal, tuple[int, str]] = {
 }
 
 
-def api_routes(approval: Approval, views: Views, looks: Looks, authenticator: Authenticator) -> APIRouter:
+def api_routes(approval: Deciding, views: Views, looks: Looks, authenticator: Authenticator) -> APIRouter:
     router = APIRouter(prefix="/v1/approvals", tags=["approval"])
 
     @router.get("", summary="What waits and you may decide, by expiry")
@@ -85,7 +85,7 @@ def api_routes(approval: Approval, views: Views, looks: Looks, authenticator: Au
 # What the pages share with the API.
 
 
-def listed(approval: Approval, person: Principal) -> list[Question]:
+def listed(approval: Deciding, person: Principal) -> list[Question]:
     """What waits and this person may decide. Problem."""
     if not approval.is_ready:
         raise Problem(503, "starting", "What waits is still being read from the log.", {"Retry-After": "2"})
@@ -95,22 +95,22 @@ def listed(approval: Approval, person: Principal) -> list[Question]:
         raise Problem(503, none.code, none.detail, {"Retry-After": "2"}) from None
 
 
-async def looked_at(approval: Approval, call_id: str, person: Principal) -> Question:
+async def looked_at(approval: Deciding, call_id: str, person: Principal) -> Question:
     """The question about a call that this person may decide, or might have. Problem."""
     try:
-        question, right = await approval.look(_ref(call_id), person)
+        question, decider = await approval.look(_ref(call_id), person)
     except NotFound:
         _not_found()
     except NoPolicies as none:
         raise Problem(503, none.code, none.detail, {"Retry-After": "2"}) from None
-    refusal = domain.authority(question, person, right.decision, approval.now())
+    refusal = domain.authority(question, person, decider.permitted, approval.now())
     if refusal is not None:
-        raise refused(VoteRefused(refusal, question.state))
+        raise refused(DecisionRefused(refusal, question))
     return question
 
 
 async def cast(
-    approval: Approval,
+    approval: Deciding,
     call_id: str,
     person: Principal,
     decision: Decision,
@@ -121,12 +121,12 @@ async def cast(
 ) -> Question:
     """A vote, and the question after it. Problem."""
     try:
-        return await approval.vote(_ref(call_id), person, decision, reason, digest, break_glass=break_glass)
+        return await approval.vote(_ref(call_id), person, Intent(decision, digest, reason, break_glass))
     except NotFound:
         _not_found()
     except NoPolicies as none:
         raise Problem(503, none.code, none.detail, {"Retry-After": "2"}) from None
-    except VoteRefused as error:
+    except DecisionRefused as error:
         raise refused(error) from None
 
 
@@ -155,7 +155,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def refused(error: VoteRefused) -> Problem:
+def refused(error: DecisionRefused) -> Problem:
     status, detail = _REFUSALS[error.code]
     # Who may not decide is not told how it stands.
     extra = {"state": error.state} if status == 409 else {}

@@ -30,7 +30,7 @@ from callgate.telemetry import describe
 from contracts.identity import Principal
 from services.approval.channels import SendFailed
 from services.approval.domain import DECISIONS, Decision, must_say_why
-from services.approval.handlers import Approval
+from services.approval.handlers import Deciding
 from services.approval.routes import cast, checked_reason, looked_at, read_body
 from services.approval.secret_files import SecretMissing, read_secret
 from services.approval.slack import SlackApi, silent_logger
@@ -78,7 +78,7 @@ class Interactions:
     """Takes payloads of Slack's, however they come. `drain` waits for votes under way."""
 
     def __init__(
-        self, settings: SlackSettings, api: SlackApi, approval: Approval, clock: Callable[[], datetime]
+        self, settings: SlackSettings, api: SlackApi, approval: Deciding, clock: Callable[[], datetime]
     ) -> None:
         self._by_user = {person.user: person for person in settings.people if person.user}
         self._by_email = {person.email.lower(): person for person in settings.people if person.email}

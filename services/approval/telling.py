@@ -15,7 +15,7 @@ from callgate.platform import Platform
 from callgate.streams import APPROVAL_NOTICES, APPROVAL_SENDS
 from contracts.subjects import deliver_subject
 from services.approval.channels import Channels, Medium
-from services.approval.handlers import Approval
+from services.approval.handlers import Deciding
 from services.approval.history import History
 from services.approval.secret_files import SecretMissing, read_secret, require_secret
 from services.approval.slack import Slack, SlackApi
@@ -50,7 +50,7 @@ class Telling:
     _slack: tuple[SlackSettings, SlackApi] | None
     _webhooks: Webhooks
 
-    def hook(self, approval: Approval, authenticator: Authenticator) -> Hooked:
+    def hook(self, approval: Deciding, authenticator: Authenticator) -> Hooked:
         """What lets people answer."""
         settings = self._platform.settings.approval
         operators = frozenset(settings.operators)

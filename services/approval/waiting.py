@@ -1,13 +1,15 @@
-"""What waits for people: an in-memory projection, rebuilt from the log at every start.
+"""What waits for people, to be decided or to be settled: an in-memory projection, rebuilt from the log at every start.
 
-Events are only cues: whenever one touches a call that people were asked about, its chain is read from the leader and
-folded anew, so neither the order in which cues arrive nor a forged one matters. At the start most calls that were ever
-asked about are over: that is seen by one request to any replica, and the leader is asked about the rest alone.
+Events are only cues: whenever one touches a call that waits, or may come to, its chain is read from the leader and
+folded anew, so neither the order in which cues arrive nor a forged one matters. At the start most calls that ever
+waited are over: that is seen by one request to any replica, and the leader is asked about the rest alone.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from nats.aio.client import Client
 
@@ -20,43 +22,105 @@ from contracts.events import (
     Approved,
     ArgumentsAmended,
     Cancelled,
+    EventData,
+    ExecutionCompleted,
+    ExecutionFailed,
+    OutcomeSettled,
+    OutcomeUnknown,
     Recorded,
     Rejected,
     VoteCast,
 )
 from contracts.lifecycle import Call
+from contracts.model import rfc3339
 from contracts.subjects import CallRef, Partition, event_filter
-from services.approval.changes import Changes
-from services.approval.domain import Question, question_of
+from services.approval.domain import CallFacts, Question, question_of
+from services.approval.outcomes import Unsettled, unsettled_of
 
 logger = logging.getLogger("services.approval")
 
-_TOUCHING = tuple(event.NAME for event in (VoteCast, Approved, Rejected, ApprovalExpired, ArgumentsAmended, Cancelled))
 _AT_ONCE = 16
 """Chains read at the same time."""
 _AWAY_PAUSE = 0.25
 
+W = TypeVar("W", bound=CallFacts)
 
-class Waiting:
-    """The calls that wait for people. Run `follow` in the background; `ready` once the past has been read."""
 
-    def __init__(self, client: Client, log: Log, verifier: Verifier, partitions: tuple[Partition, ...]) -> None:
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[W]):
+    """One kind of waiting: the event with which it begins, those that may change or end it, and its order."""
+
+    begins: type[EventData]
+    touches: tuple[type[EventData], ...]
+    waiting_in: Callable[[Call], W | None]
+    """What waits in a call at this moment."""
+    position: Callable[[W], str]
+    """Text order is the order of what waits."""
+
+
+def _asked(call: Call) -> Question | None:
+    question = question_of(call)
+    return question if question is not None and question.waiting else None
+
+
+def _unsettled(call: Call) -> Unsettled | None:
+    unsettled = unsettled_of(call)
+    return unsettled if unsettled is not None and unsettled.waiting else None
+
+
+QUESTIONS: Kind[Question] = Kind(
+    ApprovalRequired,
+    (VoteCast, Approved, Rejected, ApprovalExpired, ArgumentsAmended, Cancelled),
+    _asked,
+    lambda question: f"{rfc3339(question.expires_at)}_{question.ref}",
+)
+"""By expiry."""
+UNSETTLED: Kind[Unsettled] = Kind(
+    OutcomeUnknown,
+    (OutcomeSettled, ExecutionCompleted, ExecutionFailed),
+    _unsettled,
+    lambda unsettled: f"{rfc3339(unsettled.since)}_{unsettled.ref}",
+)
+"""The oldest first."""
+
+
+def _tell_nobody(_: CallFacts) -> None:
+    """Where nobody looks at what waits."""
+
+
+class Waiting(Generic[W]):
+    """The calls that wait. Run `follow` in the background; `ready` once the past has been read.
+
+    `changed` is called with what came to wait, changed while it waited, or, as it was, with what waits no more.
+    """
+
+    def __init__(
+        self,
+        kind: Kind[W],
+        client: Client,
+        log: Log,
+        verifier: Verifier,
+        partitions: tuple[Partition, ...],
+        changed: Callable[[W], None] = _tell_nobody,
+    ) -> None:
+        self._kind = kind
         self._client = client
         self._log = log
         self._verifier = verifier
         self._partitions = partitions
-        self._waiting: dict[CallRef, Question] = {}
+        self._changed = changed
+        self._waiting: dict[CallRef, tuple[str, W]] = {}
+        """With its position, which is made once: the list is sorted whenever somebody looks."""
         self._touched: dict[CallRef, int] = {}
-        """The sequence of the question by which the past told of a call; 0 where an event of now did."""
-        self.changes = Changes()
-        """Of the calls that wait."""
+        """The sequence of the beginning by which the past told of a call; 0 where an event of now did."""
+        self._reading: frozenset[CallRef] = frozenset()
         self._cue = asyncio.Event()
         self._idle = asyncio.Event()
         self._ready = asyncio.Event()
 
-    def __iter__(self) -> Iterator[Question]:
-        """What waits, by expiry."""
-        return iter(sorted(self._waiting.values(), key=lambda question: (question.expires_at, str(question.ref))))
+    def __iter__(self) -> Iterator[W]:
+        """What waits, in the order of its kind."""
+        return iter([one for _, one in sorted(self._waiting.values(), key=lambda placed: placed[0])])
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -75,16 +139,16 @@ class Waiting:
             for partition in self._partitions:
                 # What ends a waiting is followed from here on; what ended one before is seen when the past is read.
                 end = await self._end_of(partition)
-                for name in _TOUCHING:
-                    group.create_task(self._touch_each(partition, name, end))
+                for event in self._kind.touches:
+                    group.create_task(self._touch_known(partition, event, end))
             for partition in self._partitions:
-                asked = await self._touch_past(partition)
-                group.create_task(self._touch_each(partition, ApprovalRequired.NAME, asked))
+                begun = await self._touch_past(partition)
+                group.create_task(self._touch_begun(partition, begun))
             self._idle.clear()
             self._cue.set()
             await self._idle.wait()
             self._ready.set()
-            logger.info("what waits has been read", extra={"waiting": len(self._waiting)})
+            logger.info("what waits has been read", extra=self._counted())
 
     async def _end_of(self, partition: Partition) -> int:
         while True:
@@ -94,8 +158,8 @@ class Waiting:
                 await asyncio.sleep(_AWAY_PAUSE)
 
     async def _touch_past(self, partition: Partition) -> int:
-        """Touches every call that people were ever asked about; the sequence of the last such question."""
-        wanted, last = event_filter(ApprovalRequired.NAME, str(partition)), 0
+        """Touches every call that ever came to wait; the sequence of the last such beginning."""
+        wanted, last = event_filter(self._kind.begins.NAME, str(partition)), 0
         while True:
             try:
                 async for message in reading.direct_all(self._client, partition.stream, wanted, last + 1):
@@ -107,18 +171,27 @@ class Waiting:
             except BrokerAway:
                 await asyncio.sleep(_AWAY_PAUSE)
 
-    async def _touch_each(self, partition: Partition, name: str, after: int) -> None:
-        async for recorded in self._log.follow(partition, after, name):
+    async def _touch_begun(self, partition: Partition, after: int) -> None:
+        async for recorded in self._log.follow(partition, after, self._kind.begins.NAME):
             if isinstance(recorded, Recorded):
                 self._touch(recorded.ref)
+
+    async def _touch_known(self, partition: Partition, event: type[EventData], after: int) -> None:
+        """Touches what waits as far as we know; what we do not know of yet will be read when its beginning tells."""
+        async for recorded in self._log.follow(partition, after, event.NAME):
+            if isinstance(recorded, Recorded) and self._knows(recorded.ref):
+                self._touch(recorded.ref)
+
+    def _knows(self, ref: CallRef) -> bool:
+        return ref in self._waiting or ref in self._touched or ref in self._reading
 
     def _touch(self, ref: CallRef) -> None:
         self._touched[ref] = 0
         self._cue.set()
 
-    def _touch_before(self, question: Recorded) -> None:
-        if self._touched.get(question.ref) != 0:
-            self._touched[question.ref] = question.sequence
+    def _touch_before(self, begun: Recorded) -> None:
+        if self._touched.get(begun.ref) != 0:
+            self._touched[begun.ref] = begun.sequence
             self._cue.set()
 
     async def _refresh_touched(self) -> None:
@@ -127,34 +200,39 @@ class Waiting:
             await self._cue.wait()
             # The latest first: at start those are the ones that may still wait.
             batch = [self._touched.popitem() for _ in range(min(_AT_ONCE, len(self._touched)))]
-            await asyncio.gather(*(self._refresh(ref, asked) for ref, asked in batch))
+            self._reading = frozenset(ref for ref, _ in batch)
+            await asyncio.gather(*(self._refresh(ref, begun) for ref, begun in batch))
+            self._reading = frozenset()
             if not self._touched:
                 self._cue.clear()
                 self._idle.set()
 
-    async def _refresh(self, ref: CallRef, asked: int) -> None:
+    async def _refresh(self, ref: CallRef, begun: int) -> None:
         try:
-            over = asked > 0 and await self._is_over(ref, asked)
-            question = None if over else question_of((await self._log.read(ref)).call)
+            over = begun > 0 and await self._is_over(ref, begun)
+            found = None if over else self._kind.waiting_in((await self._log.read(ref)).call)
         except BrokerAway:
-            self._touched.setdefault(ref, asked)
+            self._touched.setdefault(ref, begun)
             await asyncio.sleep(_AWAY_PAUSE)
             return
-        before = self._waiting.pop(ref, None)
-        if question is not None and question.waiting:
-            self._waiting[ref] = question
-        if before is not None or question is not None:
-            self.changes.tell(ref, frozenset().union(*(one.concerned for one in (before, question) if one is not None)))
+        _, before = self._waiting.pop(ref, ("", None))
+        if found is not None:
+            self._waiting[ref] = (self._kind.position(found), found)
+        told = found or before
+        if told is not None and found != before:
+            self._changed(told)
 
-    async def _is_over(self, ref: CallRef, asked: int) -> bool:
-        """Whether nobody is asked any more, as any replica tells that has the question at that sequence.
+    async def _is_over(self, ref: CallRef, begun: int) -> bool:
+        """Whether it waits no more, as any replica tells that has the beginning at that sequence.
 
-        Where the chain went past a question, it never comes back to it; a later question is a later cue.
+        Where the chain went past a beginning, it never comes back to it; a later one is a later cue.
         """
         messages, complete = await reading.direct_batch(self._client, ref.partition.stream, ref.all_events, 1)
-        if not complete or all(message.sequence != asked for message in messages):
+        if not complete or all(message.sequence != begun for message in messages):
             return False
         verified = (self._verifier.verify(message) for message in messages)
         recorded = [event for event in verified if isinstance(event, Recorded)]
-        question = question_of(Call.replay(ref, self._log.origin(ref).digest, recorded))
-        return question is None or not question.waiting
+        return self._kind.waiting_in(Call.replay(ref, self._log.origin(ref).digest, recorded)) is None
+
+    def _counted(self) -> dict[str, int | str]:
+        return {"waiting": len(self._waiting), "since": self._kind.begins.NAME}

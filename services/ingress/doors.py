@@ -15,7 +15,7 @@ from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.model import rfc3339
 from contracts.subjects import CallRef
-from services.ingress.calls import Begun, Calls, Frozen, PerhapsRecorded, Told, TooLate, UnknownCall
+from services.ingress.calls import Begun, Calls, Frozen, PerhapsRecorded, TooLate, UnknownCall
 from services.ingress.domain import BadRequest, CallRequest
 from services.ingress.waiting import Gone, Told, TooManyHeld
 

@@ -26,10 +26,12 @@ from contracts.events import Approved, Escalation, Recorded, Rejected, Requireme
 from contracts.identity import Principal, Role
 from contracts.lifecycle import Call
 from contracts.subjects import TIMERS, CallRef, deliver_subject
-from services.approval.domain import Decision, Question, VoteRefused
-from services.approval.handlers import Approval
+from services.approval.domain import Decision, DecisionRefused, Intent, Question
+from services.approval.handlers import Deciding
+from services.approval.people import Rights
+from services.approval.repository import Approvals
 from services.approval.timers import Timers
-from services.approval.waiting import Waiting
+from services.approval.waiting import QUESTIONS, Waiting
 
 OTHERS = """
 @id("others-approve")
@@ -67,18 +69,17 @@ class Heard:
 
 
 @contextlib.asynccontextmanager
-async def replica(stage: Scene, heard: Heard) -> AsyncIterator[Approval]:
+async def replica(stage: Scene, heard: Heard) -> AsyncIterator[Deciding]:
     """The service without its doors, with that channel."""
-    built: list[Approval] = []
+    built: list[Deciding] = []
 
     async def build(platform: Platform) -> Service:
         policies = PublishedPolicies(platform.records, platform.catalog)
-        waiting = Waiting(platform.client, platform.log, platform.verifier, platform.partitions)
-        approval = Approval(
-            log=platform.log,
+        waiting = Waiting(QUESTIONS, platform.client, platform.log, platform.verifier, platform.partitions)
+        approval = Deciding(
+            approvals=Approvals(platform.log),
             sealer=platform.sealer,
-            policies=policies,
-            catalog=platform.catalog,
+            rights=Rights(policies, platform.catalog, platform.clock),
             timers=Timers(platform.client),
             notices=heard,
             waiting=waiting,
@@ -123,15 +124,15 @@ async def test_people_are_told_reminded_and_others_asked_by_timers(stage: Scene)
         assert facts.digest == asked.digest
         assert facts.asked_groups(facts.asked_at) == {"finance"}
         lea = member("lea", "leads")
-        with pytest.raises(VoteRefused, match="not_an_approver"):
-            await approval.vote(asked.ref, lea, "approve", None, asked.digest)
+        with pytest.raises(DecisionRefused, match="not_an_approver"):
+            await approval.vote(asked.ref, lea, Intent("approve", asked.digest, None))
         facts, _ = await heard.next("reminder")
         assert facts.remind_at is not None
         assert facts.remind_at <= now()
         facts, groups = await heard.next("escalated")
         assert groups == ("leads",)
         assert later.at <= now()
-        assert (await approval.vote(asked.ref, lea, "approve", None, asked.digest)).state == "approved"
+        assert (await approval.vote(asked.ref, lea, Intent("approve", asked.digest, None))).state == "approved"
         facts, _ = await heard.next("decided")
         assert (facts.state, facts.broken_glass) == ("approved", None)
 
@@ -167,12 +168,12 @@ async def test_broken_glass_is_recorded_and_told(stage: Scene) -> None:
             requirement(quorum=3).model_copy(update={"break_glass": ("commanders",), "reason_required": True})
         )
         for alone, reason, code in ((False, "x", "only_by_breaking_glass"), (True, None, "reason_required")):
-            with pytest.raises(VoteRefused, match=code):
-                await approval.vote(asked.ref, ida, "approve", reason, asked.digest, break_glass=alone)
+            with pytest.raises(DecisionRefused, match=code):
+                await approval.vote(asked.ref, ida, Intent("approve", asked.digest, reason, alone))
         own = member("rosa", "commanders")
-        with pytest.raises(VoteRefused, match="own_call"):
-            await approval.vote(asked.ref, own, "approve", "mine", asked.digest, break_glass=True)
-        question = await approval.vote(asked.ref, ida, "approve", "the site is down", asked.digest, break_glass=True)
+        with pytest.raises(DecisionRefused, match="own_call"):
+            await approval.vote(asked.ref, own, Intent("approve", asked.digest, "mine", True))
+        question = await approval.vote(asked.ref, ida, Intent("approve", asked.digest, "the site is down", True))
         assert question.state == "approved"
         facts, _ = await heard.next("decided")
         assert facts.broken_glass is not None
@@ -184,21 +185,21 @@ async def test_broken_glass_is_recorded_and_told(stage: Scene) -> None:
     assert "site is down" not in vote.model_dump_json()
 
 
-Cast = Callable[[Approval], Awaitable[Question]]
+Cast = Callable[[Deciding], Awaitable[Question]]
 
 
 def a_vote(asked: Recorded, who: Principal, decision: Decision = "approve") -> Cast:
-    return lambda approval: approval.vote(asked.ref, who, decision, None, asked.digest)
+    return lambda approval: approval.vote(asked.ref, who, Intent(decision, asked.digest, None))
 
 
-async def race(votes: list[Cast], *replicas: Approval) -> list[str]:
+async def race(votes: list[Cast], *replicas: Deciding) -> list[str]:
     """All at once, turn by turn on each replica: the state after each that was taken, the code of each that was not."""
     said = await asyncio.gather(
         *(vote(replicas[number % len(replicas)]) for number, vote in enumerate(votes)), return_exceptions=True
     )
     codes: list[str] = []
     for one in said:
-        if isinstance(one, VoteRefused):
+        if isinstance(one, DecisionRefused):
             codes.append(one.code.value)
         else:
             assert isinstance(one, Question | BrokerAway), one

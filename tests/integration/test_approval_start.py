@@ -17,7 +17,7 @@ from callgate.platform import Platform
 from contracts.events import Approved, Cancelled, Proof, Recorded, Rejected, VoteCast
 from contracts.identity import Principal, Role
 from contracts.subjects import CallRef
-from services.approval.waiting import Waiting
+from services.approval.waiting import QUESTIONS, Waiting
 
 FINA = Principal(id="fina", issuer="https://issuer.example", groups=("finance",))
 
@@ -58,7 +58,7 @@ async def approved(stage: Scene, approval: Platform) -> Recorded:
 async def started(platform: Platform, client: Any) -> set[CallRef]:
     """What waits, as a starting service finds it."""
     log = JetStreamLog(client, platform.signer, platform.verifier, platform.genesis)
-    waiting = Waiting(client, log, platform.verifier, platform.partitions)
+    waiting = Waiting(QUESTIONS, client, log, platform.verifier, platform.partitions)
     following = asyncio.create_task(waiting.follow())
     try:
         async with asyncio.timeout(20):

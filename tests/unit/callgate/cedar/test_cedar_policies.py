@@ -278,3 +278,54 @@ def test_statements_begin_where_their_first_token_does() -> None:
     text = '// "\n\n@id("a;") // ;\npermit(principal, action, resource);\n\n  forbid(x);// end\n'
     assert [(statement.line, statement.text[:4]) for statement in statements(text)] == [(3, "@id("), (6, "forb")]
     assert statements("  // nothing\n") == []
+
+
+# What is surely denied
+
+
+def surely(
+    policies: PolicySet, groups: tuple[str, ...] = ("support",), who: str = "bot", action: str = "pay.refund"
+) -> bool:
+    return policies.surely_denies(who, groups, action, ("Connection", "pay"))
+
+
+@pytest.mark.parametrize(
+    ("text", "denied"),
+    [
+        ("", True),
+        ('@id("a") permit(principal, action, resource);', False),
+        ('@id("a") permit(principal in Group::"support", action == Action::"pay.refund", resource);', False),
+        ('@id("a") permit(principal in Group::"finance", action == Action::"pay.refund", resource);', True),
+        ('@id("a") permit(principal, action in Action::"tag:money", resource);', False),
+        ('@id("a") permit(principal, action == Action::"approve", resource);', True),
+        ('@id("a") permit(principal, action, resource) when { context.approved };', False),
+        ('@id("a") permit(principal, action, resource) when { context.input.amount < 5 };', False),
+        ('@id("a") permit(principal, action, resource) when { 1 > 2 };', True),
+        ('@id("a") permit(principal, action, resource);\n@id("b") forbid(principal, action, resource);', True),
+        (
+            '@id("a") permit(principal, action, resource);\n'
+            '@id("b") forbid(principal, action, resource) unless { context.approved };',
+            False,
+        ),
+        (
+            '@id("a") permit(principal, action, resource);\n'
+            '@id("b") forbid(principal in Group::"support", action, resource) when { 1 < 2 };',
+            True,
+        ),
+    ],
+)
+def test_what_no_arguments_and_no_approval_could_lift_is_surely_denied(text: str, denied: bool) -> None:
+    assert surely(load(text)) is denied
+
+
+@pytest.mark.parametrize("who", ['a"b\\c', "zoë", "a\nb"])
+def test_any_name_can_be_asked_about(who: str) -> None:
+    uid = json.dumps(who, ensure_ascii=False)
+    policies = load(f'@id("a") permit(principal == Agent::{uid}, action, resource);')
+    assert not surely(policies, who=who)
+    assert surely(policies, who="another")
+
+
+@pytest.mark.parametrize(("who", "action"), [("a\ud800", "pay.refund"), ("bot", "pay.nothing"), ("bot", "unknown")])
+def test_what_cannot_be_told_counts_as_denied(who: str, action: str) -> None:
+    assert surely(load('@id("a") permit(principal, action, resource);'), who=who, action=action)

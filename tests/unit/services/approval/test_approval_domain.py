@@ -18,9 +18,9 @@ from contracts.events import (
 from contracts.identity import Principal
 from services.approval.domain import (
     Decision,
+    DecisionRefused,
     Intent,
     Refusal,
-    VoteRefused,
     authority,
     check_vote,
     conclusion,
@@ -62,7 +62,7 @@ def refusal(
     question = question_of(story.call)
     assert question is not None
     intent = Intent(decision, digest or question.digest, reason, alone)
-    with pytest.raises(VoteRefused) as refused:
+    with pytest.raises(DecisionRefused) as refused:
         check_vote(question, who, permitted, intent, START + timedelta(minutes=late))
     assert refused.value.state == story.call.state
     return refused.value.code
