@@ -11,6 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from callgate.http import Problem
+from callgate.identity.binding import PEER
 
 SLICE = 32 * 1024
 """Bytes given to the parser at once, so that what it holds back is looked at as often."""
@@ -110,6 +111,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._begun = True
         self._size = self._lines = self._untold = 0
         super().on_message_begin()
+        if self.client is not None:  # kept here, since uvicorn lets a proxy's headers say who the client is
+            self.scope[PEER] = self.client[0]  # type: ignore[literal-required]
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url), _TARGET)

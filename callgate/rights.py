@@ -13,6 +13,9 @@ from contracts.events import EVENTS
 from contracts.identity import Role
 from contracts.subjects import (
     ACCESS,
+    ADMISSION,
+    ALL_LIMITS,
+    ALL_PROOFS,
     CHECKPOINTS,
     CONTROL,
     LIVE,
@@ -26,13 +29,13 @@ from contracts.subjects import (
     event_filter,
 )
 
-FIXED_STREAMS = (CONTROL, SESSION_KEYS, PAYLOADS, TIMERS, ACCESS, CHECKPOINTS, NOTICES)
+FIXED_STREAMS = (CONTROL, SESSION_KEYS, PAYLOADS, TIMERS, ACCESS, CHECKPOINTS, NOTICES, ADMISSION)
 _SEALED = ("keys.>", "payloads.>")
 _LIVE = f"{LIVE}calls.>"
 
 _PUBLISHES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
     {
-        Role.INGRESS: (*_SEALED, access_filter(Role.INGRESS)),
+        Role.INGRESS: (*_SEALED, access_filter(Role.INGRESS), ALL_PROOFS, ALL_LIMITS),
         Role.MASKING: (*_SEALED, access_filter(Role.MASKING)),
         Role.POLICY: (POLICY_SET_SUBJECT, "control.connection.*", "control.grant.*.used.*"),
         Role.APPROVAL: (
@@ -43,9 +46,10 @@ _PUBLISHES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
             "control.freeze.*",
             "timers.set.>",
             "notices.>",
+            ALL_PROOFS,
         ),
         Role.EXECUTOR: _SEALED,
-        Role.AUDIT: ("checkpoints.*", access_filter(Role.AUDIT)),
+        Role.AUDIT: ("checkpoints.*", access_filter(Role.AUDIT), ALL_PROOFS),
     }
 )
 _LISTENS: Mapping[Role, tuple[str, ...]] = MappingProxyType(
@@ -54,12 +58,12 @@ _LISTENS: Mapping[Role, tuple[str, ...]] = MappingProxyType(
 _WORKING_SET = frozenset({CONTROL, SESSION_KEYS, PAYLOADS})
 _READS: Mapping[Role, frozenset[str]] = MappingProxyType(
     {
-        Role.INGRESS: _WORKING_SET,
+        Role.INGRESS: _WORKING_SET | {ADMISSION},
         Role.MASKING: _WORKING_SET | {ACCESS},
         Role.POLICY: _WORKING_SET,
         Role.APPROVAL: _WORKING_SET | {TIMERS, ACCESS, NOTICES},
         Role.EXECUTOR: _WORKING_SET,
-        Role.AUDIT: frozenset(FIXED_STREAMS) - {NOTICES},
+        Role.AUDIT: frozenset(FIXED_STREAMS) - {NOTICES, ADMISSION},
     }
 )
 """Beside the streams of calls, whose names grow with every epoch and which every service reads."""

@@ -22,7 +22,7 @@ from pydantic_settings import (
 from callgate.addresses import host_and_port, http_url, listen_address, nats_servers
 from callgate.channel_settings import SlackSettings, WebhookSettings
 from callgate.errors import ConfigurationError
-from callgate.identity.settings import IssuerSettings, check_distinct, is_loopback
+from callgate.identity.settings import ClientCertificateSettings, IssuerSettings, check_distinct, is_loopback
 from callgate.masking_settings import Allow, DenySettings, DetectorSettings, EntityName
 from callgate.settings_errors import Source, mistyped_variables, schema_problems
 from contracts.functions import Catalog, HttpConnection, Name
@@ -87,6 +87,8 @@ class IngressSettings(Contract):
 
 class IdentitySettings(Contract):
     issuers: tuple[IssuerSettings, ...] = ()
+    client_certificate: ClientCertificateSettings | None = None
+    """Where a TLS terminator says which certificate the client has; None: no such header is believed."""
 
     @model_validator(mode="after")
     def _distinct(self) -> "IdentitySettings":

@@ -2,6 +2,9 @@
 
 import json
 from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
 
 from contracts.model import Contract, Timestamp
 
@@ -33,6 +36,9 @@ class Principal(Contract):
     """The chain of `act` claims, outermost first; empty without delegation."""
     token_id: str | None = None
     authenticated_at: Timestamp | None = None
+    bound_by: Literal["dpop", "mtls"] | None = Field(default=None, exclude_if=lambda kind: kind is None)
+    """How the holder proved that the token is theirs (RFC 9449, RFC 8705); None for a bearer token. Left out of the
+    bytes then, which are those of principals before there were proofs."""
 
     @property
     def people(self) -> frozenset[str]:

@@ -21,6 +21,7 @@ TIMERS = "TIMERS"
 ACCESS = "ACCESS"
 CHECKPOINTS = "CHECKPOINTS"
 NOTICES = "NOTICES"
+ADMISSION = "ADMISSION"
 LIVE = "live."
 """The prefix under which the broker republishes each stored event of CALLS to core NATS."""
 
@@ -195,6 +196,20 @@ def notice_outcomes(endpoint: str = "*") -> str:
 def message_subject(endpoint: str, ref: CallRef, question: str) -> str:
     """The message in a chat about one question, by the id of its `approval_required`; `endpoint` may be `*`."""
     return f"notices.message.{endpoint}.{ref}.{question}"
+
+
+ALL_PROOFS = "admission.proof.*"
+ALL_LIMITS = "admission.limit.>"
+
+
+def proof_subject(key: str) -> str:
+    """Where the use of a DPoP proof stands: what stands here was used."""
+    return f"admission.proof.{key}"
+
+
+def limit_subject(limit: str, key: str) -> str:
+    """What one principal (or all together) took of a limit; `key` is a digest, since names of people are no subjects."""
+    return f"admission.limit.{limit}.{key}"
 
 
 def access_filter(role: Role) -> str:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Refusal(StrEnum):
-    """Why nobody is authenticated. The values are wire names: they appear in problem documents and metrics."""
+    """Why nobody is authenticated. The values are wire names: they appear in problem documents, logs and metrics."""
 
     MISSING_TOKEN = "missing_token"  # noqa: S105 - a reason code
     MALFORMED_TOKEN = "malformed_token"  # noqa: S105
@@ -16,9 +16,23 @@ class Refusal(StrEnum):
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
     WRONG_AUDIENCE = "wrong_audience"
+    WRONG_PARTY = "wrong_party"
     MISSING_CLAIM = "missing_claim"
     INVALID_CLAIM = "invalid_claim"
+    CLAIM_REFUSED = "claim_refused"
+    REVOKED = "revoked"
+    NOT_BOUND = "not_bound"
+    PROOF_REQUIRED = "proof_required"
+    INVALID_PROOF = "invalid_proof"
+    PROOF_REPLAYED = "proof_replayed"
+    CERTIFICATE_REQUIRED = "certificate_required"
+    CERTIFICATE_MISMATCH = "certificate_mismatch"
     ISSUER_UNREACHABLE = "issuer_unreachable"
+
+
+_OF_PROOFS = frozenset({Refusal.NOT_BOUND, Refusal.PROOF_REQUIRED, Refusal.INVALID_PROOF, Refusal.PROOF_REPLAYED})
+PROOF_ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", "PS256", "RS256")
+"""With which a DPoP proof may be signed."""
 
 
 class Unauthenticated(Exception):
@@ -39,7 +53,11 @@ class Unauthenticated(Exception):
 
     @property
     def challenge(self) -> str:
-        """The `WWW-Authenticate` header (RFC 6750 section 3): no error code where no token was sent at all."""
+        """`WWW-Authenticate` (RFC 6750, section 3; RFC 9449, section 7.1): names no error where no token was sent."""
         if self.code is Refusal.MISSING_TOKEN:
             return "Bearer"
+        if self.code in _OF_PROOFS:
+            of_proof = self.code in (Refusal.INVALID_PROOF, Refusal.PROOF_REPLAYED)
+            error = "invalid_dpop_proof" if of_proof else "invalid_token"
+            return f'DPoP error="{error}", algs="{" ".join(PROOF_ALGORITHMS)}"'
         return 'Bearer error="invalid_token"'

@@ -56,8 +56,8 @@ def parse_key_set(document: bytes, allowed: tuple[str, ...]) -> KeySet:
         VerifyingKey(member.get("kid"), algorithm, key)
         for member in listed
         if isinstance(member, dict) and _may_verify(member)
-        for algorithm in _algorithms(member)
-        if algorithm in allowed and (key := _public_key(member, algorithm)) is not None
+        for algorithm in fitting_algorithms(member)
+        if algorithm in allowed and (key := public_key(member, algorithm)) is not None
     )
     if not keys:
         raise ValueError("no usable key in the JWK set")
@@ -75,7 +75,7 @@ def _may_verify(member: dict[str, Any]) -> bool:
     )
 
 
-def _algorithms(member: dict[str, Any]) -> tuple[str, ...]:
+def fitting_algorithms(member: dict[str, Any]) -> tuple[str, ...]:
     """Those that fit the key's own type, narrowed to its `alg` where it names one. Never the token's choice."""
     fitting: tuple[str, ...] = ()
     match member.get("kty"), member.get("crv"):
@@ -91,7 +91,7 @@ def _algorithms(member: dict[str, Any]) -> tuple[str, ...]:
     return fitting if named is None else tuple(one for one in fitting if one == named)
 
 
-def _public_key(member: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
+def public_key(member: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
     try:
         key = jwt.PyJWK(member, algorithm)
         bits = key.key.key_size if member["kty"] == "RSA" else None
@@ -205,8 +205,15 @@ class IssuerKeys:
     async def _download(self) -> KeySet:
         url = self._settings.jwks_url
         if url is None:
-            url = discovered_key_url(await self._http.get(self._settings.discovery_url), self._settings)
+            url = discovered_key_url(await self._metadata(), self._settings)
         return parse_key_set(await self._http.get(url), self._settings.algorithms)
+
+    async def _metadata(self) -> bytes:
+        openid, oauth = self._settings.discovery_urls
+        try:
+            return await self._http.get(openid)
+        except FetchFailed:
+            return await self._http.get(oauth)
 
 
 def discovered_key_url(document: bytes, settings: IssuerSettings) -> str:

@@ -3,10 +3,10 @@
 import ipaddress
 import re
 from collections.abc import Sequence
-from typing import Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, field_validator, model_validator
 
 from callgate.identity.client_settings import SignInSettings
 
@@ -41,6 +41,30 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be printable")
+    return text
+
+
+Prefix = Annotated[str, Field(max_length=64), AfterValidator(_printable)]
+ClaimPath = Annotated[str, Field(min_length=1, max_length=256)]
+"""A claim's name, or a dotted path such as `realm_access.roles`. Names that hold dots are found too, the longest
+that fits first: `https://x.example/groups`, `kubernetes.io.namespace`."""
+
+
+class GroupMapping(BaseModel):
+    """Groups out of one more claim: a text is one group, a list several; a claim that is absent gives none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    claim: ClaimPath
+    prefix: Prefix = ""
+    """Put before each, e.g. `repo:`, so that no value of this claim can be taken for a group of another."""
+    split: bool = False
+    """The text is a list of words with spaces between them, as `scope` is (RFC 8693, section 4.2)."""
+
+
 class IssuerSettings(BaseModel):
     """One issuer whose tokens are accepted. Durations are in seconds."""
 
@@ -49,15 +73,30 @@ class IssuerSettings(BaseModel):
     issuer: str
     """The exact `iss` claim, a URL."""
     jwks_url: str | None = None
-    """Where the key set is; None finds it through `<issuer>/.well-known/openid-configuration`."""
+    """Where the key set is; None finds it through OpenID Connect Discovery, or RFC 8414 where the issuer has no such
+    document."""
     audience: str = Field(min_length=1)
     """Must be (among) the token's `aud`."""
     algorithms: tuple[str, ...] = Field(default=("RS256", "ES256"), min_length=1)
-    groups_claim: str = Field(default="groups", min_length=1)
-    """A claim's name, or a dotted path such as `realm_access.roles`. A delegated token (`act`) speaks for the actor,
-    so its groups are read from inside `act`: the user's groups are not lent to the agent."""
-    subject_prefix: str = Field(default="", max_length=64)
+    token_types: tuple[Literal["JWT", "at+jwt"], ...] = Field(default=("JWT", "at+jwt"), min_length=1)
+    """The `typ` accepted; a token without one is a JWT. An issuer of RFC 9068 access tokens can be held to `at+jwt`, so
+    that none of its ID tokens passes for one."""
+    authorized_parties: tuple[str, ...] = ()
+    """The clients that tokens may have been issued to (`azp`, else `client_id`); empty: any."""
+    required_claims: dict[ClaimPath, tuple[str | bool, ...]] = Field(default_factory=dict)
+    """Claims that must have one of these values (a list: hold one of them). Where everybody can get a token of the
+    issuer, as with a public CI, this says whose count."""
+    groups_claim: ClaimPath = "groups"
+    """A list of groups. A delegated token (`act`) speaks for the actor, so its groups are read from inside `act`: the
+    user's groups are not lent to the agent."""
+    groups_from: tuple[GroupMapping, ...] = ()
+    """More claims that become groups, e.g. a repository or a namespace; of a delegated token from inside `act` too."""
+    groups_prefix: Prefix = ""
+    """Put before every group of this issuer, so that it cannot put its subjects into the groups of another's."""
+    subject_prefix: Prefix = ""
     """Put before each subject. With several issuers each needs its own, or one could name another's people."""
+    sender_constrained: bool = False
+    """Refuse tokens that are not bound to a key of their holder (DPoP or mutual TLS): a stolen one would do."""
     leeway: float = Field(default=30.0, ge=0, le=300)
     """Clock skew that exp, nbf and iat are forgiven."""
     max_age: float | None = Field(default=86_400.0, gt=0)
@@ -86,12 +125,12 @@ class IssuerSettings(BaseModel):
                 raise ValueError(f"unknown algorithm {name!r}; choose from {', '.join(sorted(ALGORITHMS))}")
         return names
 
-    @field_validator("subject_prefix")
+    @field_validator("required_claims")
     @classmethod
-    def _printable(cls, prefix: str) -> str:
-        if prefix and not prefix.isprintable():
-            raise ValueError("subject_prefix must be printable")
-        return prefix
+    def _some_value(cls, required: dict[str, tuple[str | bool, ...]]) -> dict[str, tuple[str | bool, ...]]:
+        if not all(required.values()):
+            raise ValueError("name at least one value for each claim; with none, every token would be refused")
+        return required
 
     @model_validator(mode="after")
     def _urls(self) -> Self:
@@ -102,9 +141,28 @@ class IssuerSettings(BaseModel):
         return self
 
     @property
-    def discovery_url(self) -> str:
-        """OpenID Connect Discovery 1.0, section 4: a trailing slash of the issuer is not doubled."""
-        return self.issuer.rstrip("/") + "/.well-known/openid-configuration"
+    def discovery_urls(self) -> tuple[str, str]:
+        """OpenID Connect Discovery 1.0, section 4, then RFC 8414, section 3, where the path comes after the well-known.
+        A trailing slash of the issuer is not doubled."""
+        issuer = self.issuer.rstrip("/")
+        parts = urlsplit(issuer)
+        path = "/.well-known/oauth-authorization-server" + parts.path
+        return issuer + "/.well-known/openid-configuration", urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+class ClientCertificateSettings(BaseModel):
+    """The header in which a TLS terminator passes on the certificate that the client proved to hold (RFC 8705).
+
+    The terminator must set or remove it on every request: whoever can send it themselves is whoever they like.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: str = Field(default="Client-Cert", pattern=r"^[A-Za-z0-9-]{1,64}$")
+    format: Literal["rfc9440", "pem"] = "rfc9440"
+    """`rfc9440`: DER in base64 between colons. `pem`: percent-encoded PEM, as nginx's `$ssl_client_escaped_cert`."""
+    proxies: tuple[IPvAnyNetwork, ...] = Field(min_length=1)
+    """The addresses the terminator connects from; the header of anybody else is not read."""
 
 
 def check_distinct(issuers: Sequence[IssuerSettings]) -> None:

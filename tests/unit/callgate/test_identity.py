@@ -32,7 +32,7 @@ from identity_fakes import (
 
 from callgate.identity.authenticator import Authenticator
 from callgate.identity.errors import Refusal, Unauthenticated
-from callgate.identity.token import TOKEN_LIMIT, bearer_token
+from callgate.identity.token import TOKEN_LIMIT, credentials
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_a_challenge_names_an_error_only_where_a_token_was_sent() -> None:
 def test_any_header_is_a_token_or_unauthenticated(sent: str) -> None:
     for header in (sent, f"Bearer {sent}"):
         try:
-            found = bearer_token(header)
+            found = credentials(header).token
         except Unauthenticated:
             continue
         assert header.split(" ")[1] == found

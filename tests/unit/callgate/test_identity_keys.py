@@ -341,5 +341,5 @@ def test_unsafe_settings_are_refused(more: dict[str, Any], message: str) -> None
 
 def test_plain_http_is_for_this_machine_or_by_a_frightening_name() -> None:
     for url in ("http://127.0.0.1:8099", "http://localhost:8099", "http://[::1]:8099"):
-        assert settings(issuer=url, jwks_url=None).discovery_url == url + "/.well-known/openid-configuration"
+        assert settings(issuer=url, jwks_url=None).discovery_urls[0] == url + "/.well-known/openid-configuration"
     assert settings(issuer="http://keycloak:8080/realms/a/", unsafe_plain_http=True)
