@@ -1,6 +1,6 @@
 """Executor: runs an allowed call once, and says honestly what became of it.
 
 Decides: whether the call's chain authorises the execution; whether an interrupted one may run again. Consumes
-`allowed`. Emits `execution_started`, `execution_completed`, `execution_failed`, `outcome_unknown`. Trusts the log's
+`allowed`, and settlements to run again. Emits `execution_started`, `execution_completed`, `execution_failed`, `outcome_unknown`. Trusts the log's
 signatures and its own recount of them, nothing else that a message says; it alone reads credentials.
 """

@@ -2,24 +2,22 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, cast
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from memory_freezes import EVERYTHING, MemoryFreezes
-from memory_log import AGENT, NOW, RITA, Calls, Clock, MemoryLog, MemorySealer, delivery
+from executor_scene import CATALOG, GRANTED, OK, SKEW, TIMEOUT, TOKEN, Scene
+from memory_freezes import EVERYTHING
+from memory_log import AGENT, NOW, RITA, Calls
 
 from callgate.cedar.grants import grant_text
 from callgate.errors import BrokerAway, Rejected, Retryable
 from callgate.ids import uuid7
-from callgate.records import Records, Standing
 from callgate.sealing import Place
 from contracts.events import (
     Allowed,
     Cancelled,
-    EventData,
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionStarted,
@@ -29,141 +27,10 @@ from contracts.events import (
     Sealed,
     make_event,
 )
-from contracts.functions import Catalog, Credential, FunctionSpec, HttpConnection
-from contracts.identity import Role
-from contracts.records import Granted, GrantRevoked, GrantUsed, RecordData, make_record
-from contracts.subjects import CONTROL, grant_revoked_subject, grant_subject, grant_use_subject
+from contracts.records import Granted, GrantRevoked, GrantUsed
+from contracts.subjects import grant_revoked_subject, grant_subject, grant_use_subject
 from services.executor import handlers
-from services.executor.credentials import CredentialHeader
-from services.executor.grants import GrantChecks
-from services.executor.handlers import Executor
-from services.executor.http import Completed, HttpRunner, NotSent, Outcome, Unknown
-from services.executor.request import HttpRequest
-
-SKEW = 2.0
-TIMEOUT = 30.0
-GRANTED = "c" * 64
-OK = Completed(200, "application/json", b'{"ok":true}', False, 4.2)
-TOKEN = "sesame-sesame"
-AMOUNT = {"type": "object", "properties": {"amount": {"type": "number"}}}
-CATALOG = Catalog(
-    {
-        "shop": HttpConnection(
-            base_url="http://127.0.0.1:1",
-            timeout=TIMEOUT,
-            credential=Credential(env="SHOP"),
-            functions={
-                "pay": FunctionSpec(path="/pay", input=AMOUNT),
-                "look": FunctionSpec(path="/look", input=AMOUNT, idempotent=True),
-                "quick": FunctionSpec(path="/quick", input=AMOUNT, timeout=1.5),
-            },
-        )
-    }
-)
-
-
-@dataclass
-class Sent:
-    request: HttpRequest
-    key: str
-    deadline: float
-    credential: CredentialHeader | None
-
-
-@dataclass
-class Runner:
-    """Answers with `outcomes` in order, the last one for ever; `meanwhile` happens while a request is under way."""
-
-    journal: list[str]
-    outcomes: list[Outcome] = field(default_factory=lambda: [OK])
-    sent: list[Sent] = field(default_factory=list)
-    meanwhile: Callable[[], Awaitable[Any]] | None = None
-
-    async def run(
-        self,
-        request: HttpRequest,
-        *,
-        credential: CredentialHeader | None,
-        idempotency_key: str,
-        deadline_seconds: float,
-        response_limit: int,
-        traceparent: str | None = None,
-    ) -> Outcome:
-        if not deadline_seconds > 0:
-            return NotSent("deadline_passed")
-        self.journal.append("send")
-        self.sent.append(Sent(request, idempotency_key, deadline_seconds, credential))
-        if self.meanwhile is not None:
-            waiting, self.meanwhile = self.meanwhile, None
-            await waiting()
-        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
-
-
-@dataclass
-class Control:
-    """CONTROL, as far as somebody looks for the first record of a subject."""
-
-    stands: dict[str, Standing] = field(default_factory=dict)
-
-    def put(self, subject: str, data: RecordData, sequence: int, at: datetime = NOW) -> None:
-        record = make_record("r", "test", subject, at, data)
-        self.stands[subject] = Standing(record, Role.APPROVAL, GRANTED, sequence)
-
-    async def first(self, stream: str, subject: str) -> Standing | None:
-        assert stream == CONTROL
-        return self.stands.get(subject)
-
-
-class Scene:
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.log = MemoryLog(self.clock)
-        self.sealer = MemorySealer()
-        self.runner = Runner(self.log.journal)
-        self.freezes = MemoryFreezes()
-        self.control = Control()
-        self.environ = {"SHOP": TOKEN}
-        self.catalog = CATALOG
-        self.executor = self.replica()
-
-    def replica(self, instance: str = "e1") -> Executor:
-        return Executor(
-            log=self.log,
-            sealer=self.sealer.as_sealer,
-            runner=cast(HttpRunner, self.runner),
-            catalog=self.catalog,
-            environ=self.environ,
-            instance=instance,
-            freezes=self.freezes.as_book,
-            grants=GrantChecks(cast(Records, self.control)),
-            clock_skew=timedelta(seconds=SKEW),
-            clock=self.clock,
-        )
-
-    def allowed(self, function: str = "shop.pay", arguments: bytes = b'{"amount":40}') -> Recorded:
-        return Calls(self.log, self.sealer, function, arguments).allowed(CATALOG.digest_of(function))
-
-    async def deliver(self, allowed: Recorded, number: int = 1, executor: Executor | None = None) -> float | None:
-        """The seconds until it is to come again; None where it is done."""
-        delivered = delivery(number)
-        await (executor or self.executor).on_allowed(allowed, delivered)
-        return delivered.later
-
-    def after_allowed(self, allowed: Recorded) -> list[str]:
-        names = self.log.names(allowed.ref)
-        return names[names.index("allowed") + 1 :]
-
-    def last(self, allowed: Recorded) -> EventData:
-        head = self.log.call(allowed.ref).head
-        assert head is not None
-        return head.data
-
-
-@pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
-    monkeypatch.setattr(handlers, "_PAUSE", (0.0, 0.0))
-    return Scene()
-
+from services.executor.http import Completed, NotSent, Outcome, Unknown
 
 # The order of effects
 
