@@ -31,7 +31,7 @@ from services.approval.people import Rights
 from services.approval.repository import Approvals
 from services.approval.routes import api_routes
 from services.approval.sessions import Sessions
-from services.approval.sign_in import Ways, clients_of, sign_in_routes
+from services.approval.sign_in import Desk, Ways, clients_of, sign_in_routes
 from services.approval.telling import telling
 from services.approval.timers import Timers
 from services.approval.views import Views
@@ -121,7 +121,7 @@ async def build(platform: Platform) -> Service:
             api_routes(approval, views, looks, authenticator),
             freeze_routes(freezing, platform.catalog, authenticator),
             grant_routes(granting, approval, platform.catalog, authenticator),
-            sign_in_routes(ways, sessions, cookies, authenticator, pages),
+            sign_in_routes(Desk(ways, sessions, cookies, authenticator, pages)),
             page_routes(approval, views, looks, sessions, pages),
             *hooked.routers,
         ),

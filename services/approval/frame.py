@@ -1,7 +1,7 @@
 """What every page shares: templates, headers, errors that are pages too, and the way to the sign-in."""
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -45,9 +45,8 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class Pages:
     """Renders the templates with what every page needs."""
 
-    def __init__(
-        self, policies: PublishedPolicies, clock: Callable[[], datetime], development_issuer: str | None
-    ) -> None:
+    def __init__(self, policies: PublishedPolicies, clock: Callable[[], datetime], shared: Mapping[str, Any]) -> None:
+        """`shared`: what every template may use beside its own values."""
         self.policies = policies
         self.clock = clock
         self._templates = Environment(
@@ -58,7 +57,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters |= {"visible": rendering.visible, "rfc3339": rfc3339, "moment": _moment}
-        self._templates.globals["development_issuer"] = development_issuer
+        self._templates.globals |= shared
         self.style = self._templates.get_template("style.css").render()
 
     def page(self, name: str, status: int = 200, person: Principal | None = None, **values: Any) -> HTMLResponse:

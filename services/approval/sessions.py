@@ -1,55 +1,78 @@
-"""Signed-in browsers: the token itself in an HttpOnly cookie, verified at every request, so any replica knows it.
+"""Signed-in browsers: a sealed cookie says who somebody is and until when, so any replica knows it.
 
-A form carries a code that only who holds the cookie's value can compute, and it must come from our own origin.
+The cookie is SameSite=Lax, not Strict: a link in Slack opens the call for who is signed in. What changes anything is a
+POST, which brings no such cookie from another site; it must come from our own origin besides, and carry a code that
+only who holds the session can compute.
 """
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import Request, Response
+from pydantic import ValidationError
 
 from callgate.http import Problem
-from callgate.identity.authenticator import Authenticator
 from callgate.identity.errors import Refusal, Unauthenticated
+from callgate.ids import token
 from contracts.identity import Principal
+from services.approval.cookies import CookieExpired, Cookies, CookieTooLong, Kind
 from services.approval.routes import read_body
 
-COOKIE_LIMIT = 3800
-"""Characters of a token that every browser keeps in a cookie (RFC 6265, section 6.1: 4,096 bytes with its name)."""
+SESSION = Kind("callgate")
 _FORM_LIMIT = 32 * 1024
 _FIELDS = 8
 
 
 class Sessions:
-    """`secure` is off only for plain HTTP on loopback; `public_url` names us where a proxy changes the Host."""
+    """`issuers` are those configured now; `public_url` names us where a proxy changes the Host."""
 
-    def __init__(self, authenticator: Authenticator, secure: bool, public_url: str | None) -> None:
-        self._authenticator = authenticator
-        self._secure = secure
-        # The prefix makes browsers refuse such a cookie from another host, or without Secure.
-        self._cookie = "__Host-callgate" if secure else "callgate"
+    def __init__(
+        self,
+        cookies: Cookies,
+        issuers: frozenset[str],
+        lasts: timedelta,
+        clock: Callable[[], datetime],
+        public_url: str | None,
+    ) -> None:
+        self._cookies = cookies
+        self._issuers = issuers
+        self._lasts = lasts
+        self._clock = clock
         self._origin = _origin(public_url) if public_url else None
 
     async def person(self, request: Request) -> tuple[Principal, str]:
-        """Who is signed in, and their session. Unauthenticated."""
-        session = request.cookies.get(self._cookie)
-        if not session:
+        """Who is signed in, and their session's id, which no page shows. Unauthenticated."""
+        try:
+            value = self._cookies.get(request, SESSION)
+        except CookieExpired:
+            raise Unauthenticated(Refusal.EXPIRED, "the session is over; sign in again") from None
+        try:
+            session, principal = (value or {})["id"], Principal.model_validate((value or {})["principal"])
+        except (KeyError, ValidationError):
+            session, principal = "", None
+        if principal is None or principal.issuer not in self._issuers:
             raise Unauthenticated(Refusal.MISSING_TOKEN, "sign in first")
-        return await self._authenticator.authenticate(f"Bearer {session}"), session
+        return principal, session
 
-    async def sign_in(self, token: str, response: Response) -> None:
-        """Puts a good token into the response's cookie. Unauthenticated, Problem."""
-        if len(token) > COOKIE_LIMIT:
-            raise Problem(422, "token_too_long", f"The token is longer than the {COOKIE_LIMIT} characters of a cookie.")
-        await self._authenticator.authenticate(f"Bearer {token}")
-        response.set_cookie(
-            self._cookie, token, path="/", secure=self._secure, httponly=True, samesite="strict", max_age=None
-        )
+    def begin(self, response: Response, principal: Principal, until: datetime | None = None) -> None:
+        """A new session for whoever gets the response: as long as a session lasts, or shorter. Problem."""
+        end = self._clock() + self._lasts
+        value = {"id": token(16), "principal": principal.model_dump(mode="json")}
+        try:
+            self._cookies.put(response, SESSION, value, min(end, until) if until else end)
+        except CookieTooLong:
+            raise Problem(
+                422,
+                "too_many_groups",
+                f"Your {len(principal.groups)} groups do not fit into a cookie. Whoever runs the identity provider can "
+                "have it name only the groups that are assigned to this application.",
+            ) from None
 
-    def sign_out(self, response: Response) -> None:
-        response.delete_cookie(self._cookie, path="/", secure=self._secure, httponly=True, samesite="strict")
+    def end(self, response: Response) -> None:
+        self._cookies.drop(response, SESSION)
 
     async def form(self, request: Request) -> Mapping[str, str]:
         """The fields of a form that one of our own pages sent. Problem."""
