@@ -16,6 +16,7 @@ from contracts.subjects import (
     ADMISSION,
     ALL_LIMITS,
     ALL_PROOFS,
+    ALL_RESERVATIONS,
     CHECKPOINTS,
     CONTROL,
     LIVE,
@@ -35,7 +36,7 @@ _LIVE = f"{LIVE}calls.>"
 
 _PUBLISHES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
     {
-        Role.INGRESS: (*_SEALED, access_filter(Role.INGRESS), ALL_PROOFS, ALL_LIMITS),
+        Role.INGRESS: (*_SEALED, access_filter(Role.INGRESS), ALL_PROOFS, ALL_LIMITS, ALL_RESERVATIONS),
         Role.MASKING: (*_SEALED, access_filter(Role.MASKING)),
         Role.POLICY: (POLICY_SET_SUBJECT, "control.connection.*", "control.grant.*.used.*"),
         Role.APPROVAL: (
@@ -44,6 +45,7 @@ _PUBLISHES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
             "control.grant.*.made",
             "control.grant.*.revoked",
             "control.freeze.*",
+            "control.revocation.*",
             "timers.set.>",
             "notices.>",
             ALL_PROOFS,

@@ -176,6 +176,42 @@ class Unfrozen(RecordData):
     by: Principal
 
 
+class Revoked(RecordData):
+    """CONTROL: a token, or the tokens of a subject, identify nobody any more."""
+
+    TYPE: ClassVar[str] = "callgate.control.revoked.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    revocation_id: str
+    scope: Literal["subject", "token"]
+    target: str
+    """The subject as `Principal.id` tells it, or the token's `jti`."""
+    issuer: str | None = None
+    """Whose subject or token; None for one of that name by any issuer."""
+    issued_before: Timestamp | None = None
+    """Of a subject: only tokens issued before; None for all, whenever they are issued."""
+    by: Principal
+    reason: Sealed
+    """Class view, in the revocation's own place (`callgate.control.reason_place`)."""
+    expires_at: Timestamp | None = None
+
+    @model_validator(mode="after")
+    def _aimed(self) -> Self:
+        if self.scope == "token" and (self.issuer is None or self.issued_before is not None):
+            raise ValueError("a token is named by its issuer and jti, and nothing else")
+        return self
+
+
+class Unrevoked(RecordData):
+    """CONTROL: a revocation is lifted."""
+
+    TYPE: ClassVar[str] = "callgate.control.unrevoked.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    revocation_id: str
+    by: Principal
+
+
 class WrappedKey(Contract):
     """A data key, HPKE-encrypted to one reader's sealing key; `wrapped` is base64."""
 
@@ -309,6 +345,8 @@ RECORDS: tuple[type[RecordData], ...] = (
     FrozenV1,
     Frozen,
     Unfrozen,
+    Revoked,
+    Unrevoked,
     SessionKey,
     SessionErased,
     Accessed,

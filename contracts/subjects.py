@@ -134,6 +134,7 @@ def connection_subject(name: str) -> str:
 
 ALL_GRANTS = "control.grant.>"
 ALL_FREEZES = "control.freeze.>"
+ALL_REVOCATIONS = "control.revocation.>"
 
 
 def grant_filter(grant_id: str) -> str:
@@ -156,6 +157,10 @@ def grant_use_subject(grant_id: str, call_id: str) -> str:
 
 def freeze_subject(freeze_id: str) -> str:
     return f"control.freeze.{freeze_id}"
+
+
+def revocation_subject(revocation_id: str) -> str:
+    return f"control.revocation.{revocation_id}"
 
 
 def session_key_subject(session_id: str, key_id: str) -> str:
@@ -200,6 +205,7 @@ def message_subject(endpoint: str, ref: CallRef, question: str) -> str:
 
 ALL_PROOFS = "admission.proof.*"
 ALL_LIMITS = "admission.limit.>"
+ALL_RESERVATIONS = "admission.key.*"
 
 
 def proof_subject(key: str) -> str:
@@ -208,8 +214,13 @@ def proof_subject(key: str) -> str:
 
 
 def limit_subject(limit: str, key: str) -> str:
-    """What one principal (or all together) took of a limit; `key` is a digest, since names of people are no subjects."""
+    """What one principal (or all together) took of a limit; `key` is a digest: people's names are no subjects."""
     return f"admission.limit.{limit}.{key}"
+
+
+def reservation_subject(key: str) -> str:
+    """Which call an idempotency key was first used for; `key` is a digest of the key and whose it is."""
+    return f"admission.key.{key}"
 
 
 def access_filter(role: Role) -> str:

@@ -1,4 +1,4 @@
-"""What people may do (approve, audit, reveal) is policy too: one question to Cedar, answered closed."""
+"""What people may do (approve, settle, audit, reveal) is policy too: one question to Cedar, answered closed."""
 
 import json
 from datetime import datetime
@@ -9,7 +9,7 @@ from callgate.cedar.policies import Evaluation, PolicySet, Request
 from contracts.identity import Principal
 from contracts.model import JsonValue
 
-Right = Literal["approve", "audit", "reveal", "freeze", "unfreeze"]
+Right = Literal["approve", "settle", "audit", "reveal", "freeze", "unfreeze", "revoke", "unrevoke"]
 
 
 def may(policies: PolicySet, right: Right, person: Principal, resource: JsonValue, now: datetime) -> Evaluation:
@@ -20,7 +20,7 @@ def may(policies: PolicySet, right: Right, person: Principal, resource: JsonValu
     uid = resource["uid"]
     request = Request(person.id, right, (uid["type"], uid["id"]), json.dumps({"now": datetime_value(now)}))
     try:
-        entities = policies.entities(resource, base=policies.agent(person.id, person.groups))
+        entities = policies.entities(resource, base=policies.identity(person))
     except ValueError:
         return Evaluation(decision=False, reasons=(), errors=(), refused=True)
     return policies.evaluate([request], entities)[0]

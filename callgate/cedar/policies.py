@@ -18,6 +18,7 @@ from callgate.cedar.annotations import Approval, BadAnnotation, approval_of
 from callgate.cedar.source import context_reads, line_and_column, statements
 from callgate.cedar.syntax import stumble
 from callgate.errors import ConfigurationError
+from contracts.identity import Principal
 from contracts.model import JsonValue
 
 Effect = Literal["permit", "forbid"]
@@ -151,18 +152,18 @@ class PolicySet:
             return [Evaluation(decision=False, reasons=(), errors=(), refused=True) for _ in requests]
         return [self._evaluation(result) for result in results]
 
-    def surely_denies(self, principal: str, groups: Sequence[str], action: str, resource: tuple[str, str]) -> bool:
+    def surely_denies(self, principal: Principal, action: str, resource: tuple[str, str]) -> bool:
         """Whether every call of this kind would be denied, whatever its context: its arguments, approvals, the time.
 
         No decision about any call: Cedar offers partial evaluation as a preview. True as well where it cannot tell.
         """
         request = {
-            "principal": _uid("Agent", principal),
+            "principal": _uid("Agent", principal.id),
             "action": _uid("Action", action),
             "resource": _uid(*resource),
         }
         try:
-            entities = self.agent(principal, groups)
+            entities = self.identity(principal)
             # Without a `context` it is unknown, and what depends on it stays open.
             result = cedarpy.is_authorized_partial(request, self._parsed, entities, self._schema)
         except ValueError:
@@ -176,7 +177,12 @@ class PolicySet:
 
         `ValueError` for what is no text; it quotes nothing.
         """
-        return self._agent(principal, tuple(sorted(set(groups))))
+        return self._agent(principal, tuple(sorted(set(groups))), None, (), None)
+
+    def identity(self, principal: Principal) -> cedarpy.Entities:
+        """The same for a verified identity, with for whom it acts, through whom, and how its token was proved."""
+        groups = tuple(sorted(set(principal.groups)))
+        return self._agent(principal.id, groups, principal.on_behalf_of, principal.actors, principal.bound_by)
 
     def entities(self, *documents: JsonValue, base: cedarpy.Entities | None = None) -> cedarpy.Entities:
         """Entities in Cedar's JSON format (see `entities.py`), checked against the schema, on top of `base`."""
@@ -188,12 +194,26 @@ class PolicySet:
     def __len__(self) -> int:
         return len(self.policies)
 
-    def _agent_entities(self, principal: str, groups: tuple[str, ...]) -> cedarpy.Entities:
+    def _agent_entities(
+        self,
+        principal: str,
+        groups: tuple[str, ...],
+        on_behalf_of: str | None,
+        actors: tuple[str, ...],
+        bound_by: str | None,
+    ) -> cedarpy.Entities:
+        attributes: dict[str, JsonValue] = {}
+        if on_behalf_of is not None:
+            attributes["on_behalf_of"] = {"__entity": _entity("Agent", on_behalf_of)}
+        if actors:
+            attributes["actors"] = [{"__entity": _entity("Agent", actor)} for actor in actors]
+        if bound_by is not None:
+            attributes["bound_by"] = bound_by
         return self.entities(
             {
-                "uid": {"type": "Agent", "id": principal},
-                "attrs": {},
-                "parents": [{"type": "Group", "id": group} for group in groups],
+                "uid": _entity("Agent", principal),
+                "attrs": attributes,
+                "parents": [_entity("Group", group) for group in groups],
             }
         )
 
@@ -214,6 +234,11 @@ class PolicySet:
         if policy is None:
             return PolicyProblem(message)
         return PolicyProblem(message.replace(f"`{position}`", f"`{policy.id}`"), policy.id, policy.file, policy.line)
+
+
+def _entity(kind: str, name: str) -> JsonValue:
+    """An entity's name in Cedar's JSON format."""
+    return {"type": kind, "id": name}
 
 
 def _uid(kind: str, name: str) -> str:

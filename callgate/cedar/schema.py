@@ -1,16 +1,18 @@
 """The Cedar schema of a catalog: what `callgate policy validate` checks the policies against.
 
-Agent in [Group]     people and agents alike
+Agent in [Group]     people and agents alike; of who asks also on_behalf_of? (whom a delegated token names), actors?
+                     (the chain of `act`, who asks included), bound_by? ("dpop" or "mtls": how the token was proved)
 Connection           the resource of `call` and of one action per function
-Call                 the resource of `approve`: requester, on_behalf_of?, requester_groups, function, connection,
-                     tags, findings
+Call                 the resource of `approve` and `settle`: requester, on_behalf_of?, requester_groups, function,
+                     connection, tags, findings
 Session              the resource of `audit` and `reveal`: owner?
-Scope                the resource of `freeze` and `unfreeze`: kind ("agent", "session", "function", "connection" or
-                     "everything"), agent?, session?, function?, connection?, tags
+Scope                the resource of `freeze`, `unfreeze`, `revoke` and `unrevoke`: kind ("agent", "session",
+                     "function", "connection" or "everything"; of a revocation "agent" or "token"), agent?, session?,
+                     function?, connection?, tags
 
 action call; action "tag:money"; action "payments.refund" in [call, "tag:money"]
     context { input, facts, findings, approved, session { calls, executed, denied }, now }
-action approve, audit, reveal, freeze, unfreeze
+action approve, settle, audit, reveal, freeze, unfreeze, revoke, unrevoke
     context { now }
 """
 
@@ -24,8 +26,9 @@ from contracts.model import JsonValue
 AGENT, GROUP, CONNECTION, CALL, SESSION = "Agent", "Group", "Connection", "Call", "Session"
 SCOPE = "Scope"
 
-CALL_ACTION, APPROVE, AUDIT, REVEAL = "call", "approve", "audit", "reveal"
+CALL_ACTION, APPROVE, SETTLE, AUDIT, REVEAL = "call", "approve", "settle", "audit", "reveal"
 FREEZE, UNFREEZE = "freeze", "unfreeze"
+REVOKE, UNREVOKE = "revoke", "unrevoke"
 
 
 def cedar_schema(catalog: Catalog) -> dict[str, JsonValue]:
@@ -34,9 +37,11 @@ def cedar_schema(catalog: Catalog) -> dict[str, JsonValue]:
     actions: dict[str, JsonValue] = {CALL_ACTION: {}}
     actions |= {tag_action(tag): {} for tag in tags}
     actions |= {function.name: _action_of(function) for function in catalog}
-    actions[APPROVE] = _applies_to(CALL, {"now": named_type("datetime")})
+    actions |= {action: _applies_to(CALL, {"now": named_type("datetime")}) for action in (APPROVE, SETTLE)}
     actions |= {action: _applies_to(SESSION, {"now": named_type("datetime")}) for action in (AUDIT, REVEAL)}
-    actions |= {action: _applies_to(SCOPE, {"now": named_type("datetime")}) for action in (FREEZE, UNFREEZE)}
+    actions |= {
+        action: _applies_to(SCOPE, {"now": named_type("datetime")}) for action in (FREEZE, UNFREEZE, REVOKE, UNREVOKE)
+    }
     return {"": {"entityTypes": _entity_types(), "actions": actions}}
 
 
@@ -72,7 +77,16 @@ def _entity_types() -> dict[str, JsonValue]:
     }
     return {
         GROUP: {},
-        AGENT: {"memberOfTypes": [GROUP]},
+        AGENT: {
+            "memberOfTypes": [GROUP],
+            "shape": record_type(
+                {
+                    "on_behalf_of": agent | optional,
+                    "actors": _set_of(agent) | optional,
+                    "bound_by": named_type("String") | optional,
+                }
+            ),
+        },
         CONNECTION: {},
         CALL: {"shape": record_type(call)},
         SESSION: {"shape": record_type({"owner": agent | {"required": False}})},

@@ -158,7 +158,7 @@ def covers(rules: Rules, facts: CallFacts, grant: PolicySet) -> bool:
         if judged is None or not facts.inspectable:
             return False
         requests = [_request(judged, facts, context) for context in _contexts(judged, facts, (True,))]
-        entities = grant.agent(facts.principal.id, facts.principal.groups)
+        entities = grant.identity(facts.principal)
     except (_Denial, ValueError):
         return False
     return all(evaluation.decision for evaluation in grant.evaluate(requests, entities))
@@ -191,7 +191,7 @@ def _evaluate(rules: Rules, facts: CallFacts, approved: tuple[bool, ...]) -> tup
     _check_input(judged, facts.arguments)
     requests = [_request(judged, facts, context) for context in _contexts(judged, facts, approved)]
     try:
-        entities = policies.agent(facts.principal.id, facts.principal.groups)
+        entities = policies.identity(facts.principal)
     except ValueError:
         raise _Denial("principal_invalid") from None
     evaluations = tuple(policies.evaluate(requests, entities))

@@ -144,6 +144,20 @@ RECORD_SAMPLES: tuple[tuple[str, r.RecordData], ...] = (
     ),
     ("control.freeze.f1", r.Unfrozen(freeze_id="f1", by=REVIEWER)),
     (
+        "control.revocation.r1",
+        r.Revoked(
+            revocation_id="r1",
+            scope="subject",
+            target="agent-7",
+            issuer="https://issuer.test",
+            issued_before=AT,
+            by=REVIEWER,
+            reason=INLINE,
+            expires_at=LATER,
+        ),
+    ),
+    ("control.revocation.r1", r.Unrevoked(revocation_id="r1", by=REVIEWER)),
+    (
         session_key_subject(SESSION, "k1"),
         r.SessionKey(
             key_id="k1",

@@ -280,13 +280,38 @@ def test_statements_begin_where_their_first_token_does() -> None:
     assert statements("  // nothing\n") == []
 
 
+# What policies see of who asks
+
+
+@pytest.mark.parametrize(
+    ("condition", "plain", "delegated"),
+    [
+        ("true", True, True),
+        ("principal has on_behalf_of", False, True),
+        ('principal has on_behalf_of && principal.on_behalf_of == Agent::"ursula"', False, True),
+        ('principal has on_behalf_of && principal.on_behalf_of == Agent::"uwe"', False, False),
+        ('principal has actors && principal.actors.contains(Agent::"router")', False, True),
+        ('principal has actors && principal.actors.contains(Agent::"other")', False, False),
+        ('principal has bound_by && principal.bound_by == "dpop"', False, True),
+    ],
+)
+def test_policies_see_delegation_and_how_a_token_was_proved(condition: str, plain: bool, delegated: bool) -> None:
+    policies = load(f'@id("a") permit(principal, action == Action::"pay.refund", resource) when {{ {condition} }};')
+    assert policies.validate() == []
+    bot = Principal(id="bot", issuer="https://issuer.test", groups=("support",))
+    acting = bot.model_copy(update={"on_behalf_of": "ursula", "actors": ("bot", "router"), "bound_by": "dpop"})
+    answers = [policies.evaluate([request()], policies.identity(who))[0].decision for who in (bot, acting)]
+    assert answers == [plain, delegated]
+
+
 # What is surely denied
 
 
 def surely(
     policies: PolicySet, groups: tuple[str, ...] = ("support",), who: str = "bot", action: str = "pay.refund"
 ) -> bool:
-    return policies.surely_denies(who, groups, action, ("Connection", "pay"))
+    principal = Principal.model_construct(id=who, issuer="https://issuer.test", groups=groups)
+    return policies.surely_denies(principal, action, ("Connection", "pay"))
 
 
 @pytest.mark.parametrize(
