@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,7 +28,7 @@ from pydantic_settings import (
 )
 
 from callgate.addresses import host_and_port, http_url, listen_address, nats_servers
-from callgate.channel_settings import SlackSettings, WebhookSettings
+from callgate.channel_settings import EmailSettings, SlackSettings, TeamsSettings, WebhookSettings
 from callgate.errors import ConfigurationError
 from callgate.identity.settings import ClientCertificateSettings, IssuerSettings, check_distinct, is_loopback
 from callgate.masking_settings import Allow, DenySettings, DetectorSettings, EntityName
@@ -150,9 +158,11 @@ class ApprovalSettings(Contract):
     sweep_every: float = Field(default=30.0, gt=0)
     """Seconds between looks for calls whose time is up and whose timer was lost."""
     slack: SlackSettings | None = None
+    teams: TeamsSettings | None = None
+    email: EmailSettings | None = None
     webhooks: tuple[WebhookSettings, ...] = ()
     operators: tuple[str, ...] = ()
-    """Groups whose members may see how the sending of webhooks goes, and have dead letters sent again."""
+    """Groups whose members may see how the sending of notices goes, and have dead letters sent again."""
 
     @model_validator(mode="after")
     def _distinct(self) -> "ApprovalSettings":
@@ -370,14 +380,24 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
 def _anchored_approval(approval: ApprovalSettings, folder: Path) -> ApprovalSettings:
     slack = approval.slack
     if slack is not None:
-        names = ("token_file", "signing_secret_file", "app_token_file")
-        files = {name: folder / path for name in names if (path := getattr(slack, name)) is not None}
+        files = _anchored_files(slack, folder, "token_file", "signing_secret_file", "app_token_file")
         slack = slack.model_copy(update=files)
     webhooks = tuple(
         webhook.model_copy(update={"secret_files": tuple(folder / path for path in webhook.secret_files)})
         for webhook in approval.webhooks
     )
-    return approval.model_copy(update={"slack": slack, "webhooks": webhooks})
+    teams = approval.teams
+    if teams is not None:
+        channels = (one.model_copy(update={"url_file": folder / one.url_file}) for one in teams.channels)
+        teams = teams.model_copy(update={"channels": tuple(channels)})
+    email = approval.email
+    if email is not None:
+        email = email.model_copy(update=_anchored_files(email, folder, "password_file", "ca_file"))
+    return approval.model_copy(update={"slack": slack, "teams": teams, "email": email, "webhooks": webhooks})
+
+
+def _anchored_files(section: BaseModel, folder: Path, *names: str) -> dict[str, Path]:
+    return {name: folder / path for name in names if (path := getattr(section, name)) is not None}
 
 
 def _anchored_identity(identity: IdentitySettings, folder: Path) -> IdentitySettings:

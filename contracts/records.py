@@ -280,8 +280,8 @@ class Alarmed(RecordData):
     code: Code
 
 
-Endpoint = Annotated[str, StringConstraints(pattern=r"^(slack-[A-Z0-9]{1,32}|webhook-[a-z0-9-]{1,40})$")]
-"""Where notices go: a channel of Slack, or a webhook by its name in the settings."""
+Endpoint = Annotated[str, StringConstraints(pattern=r"^(slack-[A-Z0-9]{1,32}|(webhook|teams|email)-[a-z0-9-]{1,40})$")]
+"""Where notices go: a channel of Slack; a webhook, a channel of Teams or a mailing list by its name in the settings."""
 
 
 class NoticeDue(RecordData):
@@ -313,7 +313,7 @@ class NoticeOutcome(RecordData):
     code: Code | None = None
     """Why the last attempt failed, or why it was skipped."""
     status: int | None = None
-    """What the receiver answered last, where it answered HTTP."""
+    """What the receiver answered last: the status of HTTP, or the code of a refusal over SMTP."""
     next_at: Timestamp | None = None
     """The next attempt's time, while pending."""
 

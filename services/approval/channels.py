@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -30,6 +30,24 @@ from services.approval.domain import Question, question_of
 
 logger = logging.getLogger("services.approval.channels")
 
+EVENT_TYPES: Mapping[str, str] = {
+    "approval_required": "approval.required",
+    "vote_cast": "approval.vote_cast",
+    "approved": "approval.approved",
+    "rejected": "approval.rejected",
+    "approval_expired": "approval.expired",
+    "arguments_amended": "approval.amended",
+    "reminder": "approval.reminder",
+    "escalated": "approval.escalated",
+    "glass_broken": "approval.glass_broken",
+    "cancelled": "call.cancelled",
+    "denied": "call.denied",
+    "execution_failed": "call.failed",
+    "result_masked": "call.completed",
+    "outcome_unknown": "call.outcome_unknown",
+    "outcome_settled": "call.outcome_settled",
+}
+"""Kind of notice → as settings and receivers name it."""
 FRESH = timedelta(days=7)
 """What is older is told to nobody: NOTICES remembers for a month what was told, and not for ever."""
 _AT_ONCE = 8

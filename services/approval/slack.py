@@ -21,9 +21,10 @@ from callgate.cedar.published import PublishedPolicies
 from callgate.channel_settings import SlackSettings
 from callgate.errors import BrokerAway, LostRace
 from callgate.identity.settings import is_loopback
+from callgate.json_patch import Change, changes
 from callgate.log import Log, reading
 from callgate.records import Records
-from contracts.events import ApprovalRequired, ArgumentsAmended
+from contracts.events import ApprovalRequired, ArgumentsAmended, OutcomeUnknown
 from contracts.identity import Principal, Role
 from contracts.lifecycle import Call
 from contracts.records import Accessed, MessageShown, NoticeDue
@@ -33,8 +34,20 @@ from services.approval.domain import Question, question_of
 from services.approval.history import History
 from services.approval.rendering import plain
 from services.approval.secret_files import SecretMissing, read_secret
-from services.approval.slack_blocks import SESSION_SHOWN, Block, Shown, escaped, message, metadata, text
-from services.approval.views import Views
+from services.approval.slack_blocks import (
+    CHANGES_SHOWN,
+    SESSION_SHOWN,
+    SETTLE,
+    Block,
+    Shown,
+    escaped,
+    link_button,
+    message,
+    metadata,
+    text,
+)
+from services.approval.views import View, Views
+from services.approval.words import reasons_in, settle_url
 
 logger = logging.getLogger("services.approval.slack")
 
@@ -127,7 +140,7 @@ class Slack:
         self._policies = policies
         self._history = history
         self._clock = clock
-        self._public_url = public_url.rstrip("/")
+        self._public_url = public_url
 
     def owns(self, endpoint: str) -> bool:
         return endpoint.removeprefix(_PREFIX) in self._channels.values() and endpoint.startswith(_PREFIX)
@@ -160,6 +173,10 @@ class Slack:
             await self._reply(due.endpoint, question_id, key, about, f"Glass broken: approved by {who} alone")
         else:
             await self._update(due.endpoint, call.ref, question_id)
+            if due.kind == OutcomeUnknown.NAME and about.state == due.kind:
+                words = "Outcome unknown: it may have happened, and somebody must find out"
+                settle = link_button(SETTLE, "Settle", settle_url(self._public_url, _asked(about)))
+                await self._reply(due.endpoint, question_id, key, about, words, settle)
         return None
 
     async def _told_already(self, ref: CallRef, question_id: str) -> Iterable[str]:
@@ -221,7 +238,9 @@ class Slack:
             return
         raise BrokerAway("too many updates of this message at this moment")
 
-    async def _reply(self, endpoint: str, question_id: str, key: str, about: Call, words: str) -> None:
+    async def _reply(
+        self, endpoint: str, question_id: str, key: str, about: Call, words: str, button: Block | None = None
+    ) -> None:
         """An answer in the message's thread that the channel sees too; a message of its own where there is none."""
         question = _asked(about)
         standing = await self._records.last(NOTICES, message_subject(endpoint, about.ref, question_id))
@@ -239,6 +258,8 @@ class Slack:
         sequence = await self._records.publish(subject, shown, self._clock(), standing.sequence if standing else 0)
         said = f"{words}: {plain(question.function, 80)[0]}"
         blocks: list[Block] = [{"type": "section", "text": text(said, 300)}]
+        if button is not None:
+            blocks.append({"type": "actions", "elements": [button]})
         more = {"thread_ts": thread, "reply_broadcast": True} if thread else {}
         sent = await self._say(endpoint, (escaped(said), blocks), key, **more)
         await self._records.publish(subject, shown.model_copy(update={"message": sent}), self._clock(), sequence)
@@ -272,12 +293,20 @@ class Slack:
         return None
 
     async def _rendered(self, about: Call, question: Question) -> tuple[str, list[Block]]:
-        current = self._policies.current
-        known = current.policies if current is not None else {}
-        policies = [(name, known[name].reason if name in known else None) for name in question.policies]
-        url = f"{self._public_url}/approvals/{question.ref}"
+        reasons = reasons_in(self._policies)
+        policies = [(name, reasons.get(name)) for name in question.policies]
         view, before = await self._views.of(question), await self._history.session_so_far(about.ref, SESSION_SHOWN)
-        return message(Shown(about, question, view, policies, before, url))
+        changed = await self._changed(about, view)
+        return message(Shown(about, question, view, policies, before, changed, self._public_url))
+
+    async def _changed(self, about: Call, view: View) -> tuple[Change, ...]:
+        """What the last amendment before the question changed of what people see."""
+        then = _amended_before(about)
+        question = question_of(then) if then is not None else None
+        if question is None or view.withheld:
+            return ()
+        former = await self._views.of(question)
+        return () if former.withheld else changes(former.arguments, view.arguments, CHANGES_SHOWN + 1)
 
     async def _record_look(self, endpoint: str, ref: CallRef) -> None:
         """Who is in the channel is Slack's to know; that the arguments went there is on record before they do."""
@@ -299,6 +328,17 @@ def _about(call: Call, question_id: str) -> Call:
         if seen and isinstance(recorded.data, ArgumentsAmended):
             break
     return Call(call.ref, call.genesis, call.chain[:end])
+
+
+def _amended_before(about: Call) -> Call | None:
+    """The call as it was when somebody changed what this question is about; None where nobody did."""
+    asked = about.last_recorded(ApprovalRequired)
+    amended = [
+        one.event.event_id
+        for one in about.chain
+        if isinstance(one.data, ArgumentsAmended) and asked is not None and one.sequence < asked.sequence
+    ]
+    return as_of(about, amended[-1]) if amended else None
 
 
 def _asked(about: Call) -> Question:

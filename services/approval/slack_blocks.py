@@ -6,23 +6,13 @@ https://docs.slack.dev/reference/block-kit: 50 blocks, 150 characters a header, 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from contracts.events import (
-    ApprovalExpired,
-    Approved,
-    ArgumentsAmended,
-    Cancelled,
-    Denied,
-    ExecutionFailed,
-    OutcomeSettled,
-    OutcomeUnknown,
-    Rejected,
-    ResultMasked,
-)
+from callgate.json_patch import Change, Missing
+from contracts.events import OutcomeUnknown
 from contracts.lifecycle import Call
 from contracts.model import JsonValue
 from contracts.subjects import CallRef
@@ -30,8 +20,9 @@ from services.approval.domain import Question
 from services.approval.history import Past
 from services.approval.rendering import plain, rows
 from services.approval.views import View
+from services.approval.words import call_url, facts, policy, settle_url, standing
 
-APPROVE, REJECT, OPEN = "callgate_approve", "callgate_reject", "callgate_open"
+APPROVE, REJECT, OPEN, SETTLE = "callgate_approve", "callgate_reject", "callgate_open", "callgate_settle"
 VOTE_MODAL = "callgate_vote"
 REASON_BLOCK, REASON_INPUT = "reason", "reason"
 REASON_LIMIT = 2000
@@ -45,8 +36,8 @@ _FIELDS = 10
 """Of a section."""
 _SECTIONS = 3
 """Of arguments: a message is there to be read; the page shows everything."""
-_POLICY = 600
 _VOTES = 20
+CHANGES_SHOWN = _FIELDS
 SESSION_SHOWN = 5
 """Earlier calls of the session."""
 
@@ -63,22 +54,24 @@ class Shown:
     """Those that ask, with their `@reason`."""
     before: Sequence[Past]
     """Earlier calls of the session, the latest first."""
-    url: str
-    """The call's page."""
+    changes: Sequence[Change]
+    """What a reviewer changed of the arguments before this question, masked as all that is shown."""
+    public_url: str
 
 
 def message(shown: Shown) -> tuple[str, list[Block]]:
     """The notification's text and the blocks."""
     question = shown.question
-    title, standing = _standing(shown.call, question)
+    title, line = standing(shown.call, question)
     function, _ = plain(question.function, 80)
     requester, _ = plain(question.requester.id, 80)
     blocks: list[Block] = [
         {"type": "header", "text": text(f"{title}: {function}", _HEADER)},
-        {"type": "section", "fields": [_field(*pair) for pair in _facts(question)]},
+        {"type": "section", "fields": [_field(name, *plain(value, _FIELD)) for name, value in facts(question)]},
         *_arguments(shown.view),
+        *_changes(shown.changes),
     ]
-    policies = [_policy(name, reason) for name, reason in shown.policies]
+    policies = [f"• {policy(name, reason)}" for name, reason in shown.policies]
     if policies:
         blocks.append({"type": "section", "text": text("Held back by\n" + "\n".join(policies), 2900, lines=True)})
     if shown.before:
@@ -87,7 +80,7 @@ def message(shown: Shown) -> tuple[str, list[Block]]:
             {"type": "section", "text": text("Before, in this session\n" + "\n".join(past), 2900, lines=True)}
         )
     votes = [f"{_word(ballot.decision)} by {plain(ballot.reviewer, 80)[0]}" for ballot in question.ballots[:_VOTES]]
-    blocks.append({"type": "context", "elements": [text(" · ".join([standing, *votes]), 2900)]})
+    blocks.append({"type": "context", "elements": [text(" · ".join([line, *votes]), 2900)]})
     if question.waiting:
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _expiry(question.expires_at)}]})
     blocks.append({"type": "actions", "block_id": "callgate_decide", "elements": _buttons(shown)})
@@ -99,6 +92,11 @@ def text(words: str, limit: int, *, lines: bool = False) -> Block:
     parts = words.split("\n") if lines else [words]
     visible = "\n".join(plain(part, limit)[0] for part in parts)
     return {"type": "plain_text", "text": escaped(visible, limit), "emoji": False}
+
+
+def link_button(action_id: str, words: str, url: str) -> Block:
+    """Leads to a page; Slack tells us of the press, which is answered and no more."""
+    return {"type": "button", "action_id": action_id, "text": text(words, 24), "url": url}
 
 
 def vote_modal(question: Question, decision: str, metadata: str) -> Block:
@@ -179,22 +177,6 @@ def _field(name: str, value: str, more: int = 0) -> Block:
     return {"type": "plain_text", "text": escaped(f"{label}\n{value}{cut}"), "emoji": False}
 
 
-def _facts(question: Question) -> Iterable[tuple[str, str, int]]:
-    yield "Function", *plain(question.function, _FIELD)
-    yield "Asked by", *plain(question.requester.id, _FIELD)
-    if question.requester.on_behalf_of is not None:
-        yield "On behalf of", *plain(question.requester.on_behalf_of, _FIELD)
-    needs = "; ".join(_needs(progress.requirement.approvers, progress) for progress in question.progress[:_FIELDS])
-    yield "Needs", *plain(needs, _FIELD)
-
-
-def _needs(approvers: Sequence[str], progress: Any) -> str:
-    requirement = progress.requirement
-    each = getattr(requirement, "each", False)
-    who = f"{requirement.quorum} of {'each of ' if each else ''}{', '.join(approvers)}"
-    return f"{who} ({progress.missing} missing)"
-
-
 def _arguments(view: View) -> list[Block]:
     if view.withheld:
         return [{"type": "section", "text": text(f"The arguments are withheld: {view.withheld}.", 300)}]
@@ -211,14 +193,25 @@ def _arguments(view: View) -> list[Block]:
     return blocks
 
 
+def _changes(changes: Sequence[Change]) -> list[Block]:
+    if not changes:
+        return []
+    words = "Changed by a reviewer:" if len(changes) <= CHANGES_SHOWN else "Changed by a reviewer; open to see all:"
+    fields = [_field(one.path or "(everything)", _difference(one)) for one in changes[:CHANGES_SHOWN]]
+    return [{"type": "context", "elements": [text(words, 100)]}, {"type": "section", "fields": fields}]
+
+
+def _difference(change: Change) -> str:
+    return f"{_side(change.before)} → {_side(change.after)}"
+
+
+def _side(value: JsonValue | Missing) -> str:
+    return "(nothing)" if isinstance(value, Missing) else plain(json.dumps(value, ensure_ascii=False), _LABEL)[0]
+
+
 def _value(value: str, cut: int) -> tuple[str, int]:
     visible, left = plain(value, _FIELD)
     return visible or "(empty)", left + cut
-
-
-def _policy(name: str, reason: str | None) -> str:
-    words, _ = plain(f"{name}: {reason}" if reason else name, _POLICY)
-    return f"• {words}"
 
 
 def _past(past: Past) -> str:
@@ -231,10 +224,13 @@ def _expiry(at: datetime) -> str:
 
 
 def _buttons(shown: Shown) -> list[Block]:
-    opening = {"type": "button", "action_id": OPEN, "text": text("Open", 24), "url": shown.url}
-    if not shown.question.waiting:
+    question = shown.question
+    opening = link_button(OPEN, "Open", call_url(shown.public_url, question))
+    if shown.call.state == OutcomeUnknown.NAME:
+        return [link_button(SETTLE, "Settle", settle_url(shown.public_url, question)), opening]
+    if not question.waiting:
         return [opening]
-    value = ballot_value(shown.question.ref, shown.question.digest)
+    value = ballot_value(question.ref, question.digest)
     approve = {"type": "button", "action_id": APPROVE, "text": text("Approve", 24), "style": "primary", "value": value}
     reject = {"type": "button", "action_id": REJECT, "text": text("Reject", 24), "style": "danger", "value": value}
     return [approve, reject, opening]
@@ -242,44 +238,6 @@ def _buttons(shown: Shown) -> list[Block]:
 
 def _word(decision: str) -> str:
     return "Approved" if decision == "approve" else "Rejected"
-
-
-_RUNNING: Mapping[str, tuple[str, str]] = {
-    "approved": ("Approved", "Policy judges once more"),
-    "allowed": ("Approved", "About to run"),
-    "execution_started": ("Approved", "Running"),
-    "execution_completed": ("Approved", "The function answered"),
-}
-
-
-def _standing(call: Call, question: Question) -> tuple[str, str]:
-    """The title, and how it stands in one line."""
-    data = call.head.data if call.head is not None else None
-    if question.waiting:
-        missing = sum(progress.missing for progress in question.progress)
-        return "Approval needed", f"Waiting: {missing} approval{'' if missing == 1 else 's'} missing"
-    match data:
-        case Rejected():
-            return "Rejected", f"Rejected by {plain(data.by, 80)[0]}"
-        case ApprovalExpired():
-            return "Expired", "Nobody decided in time"
-        case ArgumentsAmended():
-            return "Changed", f"Changed by {plain(data.author.id, 80)[0]}; policy judges it anew"
-        case Cancelled():
-            return "Cancelled", f"Cancelled by {plain(data.by, 80)[0]} ({data.code})"
-        case Denied():
-            return "Denied", f"Denied by policy after all ({data.code})"
-        case ExecutionFailed():
-            return "Failed", f"It had no effect ({data.code})"
-        case OutcomeUnknown():
-            return "Outcome unknown", f"It may have happened ({data.code}); somebody must find out"
-        case OutcomeSettled():
-            return "Settled", f"{data.outcome.replace('_', ' ').capitalize()}, says {plain(data.by.id, 80)[0]}"
-        case ResultMasked():
-            return "Done", f"The function answered {data.status}"
-        case Approved():
-            return _RUNNING["approved"]
-    return _RUNNING.get(call.state, ("Decided", call.state.replace("_", " ").capitalize()))
 
 
 def metadata(key: str) -> JsonValue:

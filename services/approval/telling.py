@@ -7,7 +7,7 @@ import aiohttp
 from fastapi import APIRouter
 
 from callgate.cedar.published import PublishedPolicies
-from callgate.channel_settings import SlackSettings
+from callgate.channel_settings import SlackSettings, require_receiver
 from callgate.delivery import RawHandler
 from callgate.errors import ConfigurationError
 from callgate.identity.authenticator import Authenticator
@@ -17,9 +17,11 @@ from contracts.subjects import deliver_subject
 from services.approval.channels import Channels, Medium
 from services.approval.handlers import Deciding
 from services.approval.history import History
+from services.approval.mail import Mail, tls_context
 from services.approval.secret_files import SecretMissing, read_secret, require_secret
 from services.approval.slack import Slack, SlackApi
 from services.approval.slack_interactions import Interactions, SocketMode, interaction_routes
+from services.approval.teams import Teams
 from services.approval.views import Views
 from services.approval.webhook_routes import webhook_routes
 from services.approval.webhooks import Webhooks, secret_bytes
@@ -49,6 +51,7 @@ class Telling:
     _http: aiohttp.ClientSession
     _slack: tuple[SlackSettings, SlackApi] | None
     _webhooks: Webhooks
+    _teams: Teams | None
 
     def hook(self, approval: Deciding, authenticator: Authenticator) -> Hooked:
         """What lets people answer."""
@@ -70,6 +73,8 @@ class Telling:
             for interactions in drain:
                 await interactions.drain(_DRAIN)
             await self._webhooks.close()
+            if self._teams is not None:
+                await self._teams.close()
             await self._http.close()
 
         return Hooked(tuple(routers), tuple(background), close)
@@ -83,6 +88,11 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies, histo
     http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=10))
     webhooks = Webhooks(settings.webhooks, platform.clock, public_url, platform.settings.deployment)
     media: list[Medium] = [webhooks] if settings.webhooks else []
+    teams = Teams(settings.teams, policies, public_url) if settings.teams is not None else None
+    if teams is not None:
+        media.append(teams)
+    if settings.email is not None:
+        media.append(Mail(settings.email, policies, platform.clock, public_url))
     slack = None
     if settings.slack is not None:
         api = SlackApi(settings.slack, http)
@@ -106,15 +116,15 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies, histo
         deliver_subject(APPROVAL_NOTICES): channels.on_event,
         deliver_subject(APPROVAL_SENDS): channels.on_due,
     }
-    return Telling(channels, deliveries, platform, http, slack, webhooks)
+    return Telling(channels, deliveries, platform, http, slack, webhooks, teams)
 
 
 def _require_secrets(platform: Platform) -> None:
-    slack = platform.settings.approval.slack
+    settings = platform.settings.approval
     for name in ("token_file", "signing_secret_file", "app_token_file"):
-        if slack is not None and (path := getattr(slack, name)) is not None:
+        if settings.slack is not None and (path := getattr(settings.slack, name)) is not None:
             require_secret(path, f"approval.slack.{name}")
-    for webhook in platform.settings.approval.webhooks:
+    for webhook in settings.webhooks:
         for path in webhook.secret_files:
             require_secret(path, f"approval.webhooks: {webhook.name}")
             try:
@@ -124,3 +134,17 @@ def _require_secrets(platform: Platform) -> None:
                     "bad_webhook_secret",
                     f"approval.webhooks: {webhook.name}: {path} must hold whsec_ and base64 of 24 to 64 random bytes",
                 ) from None
+    if settings.teams is not None:
+        for channel in settings.teams.channels:
+            require_secret(channel.url_file, f"approval.teams: {channel.name}")
+            try:
+                require_receiver(read_secret(channel.url_file), settings.teams.allow_private)
+            except (SecretMissing, ValueError):
+                raise ConfigurationError(
+                    "bad_teams_url",
+                    f"approval.teams: {channel.name}: {channel.url_file} must hold the https URL that Workflows gives",
+                ) from None
+    if settings.email is not None:
+        if settings.email.password_file is not None:
+            require_secret(settings.email.password_file, "approval.email.password_file")
+        tls_context(settings.email)

@@ -11,8 +11,8 @@ from contracts.identity import Principal
 from contracts.model import rfc3339
 from contracts.records import NoticeOutcome
 from contracts.subjects import CallRef
-from services.approval.channels import Channels
-from services.approval.webhooks import EVENT_TYPES, PREFIX, Webhooks
+from services.approval.channels import EVENT_TYPES, Channels
+from services.approval.webhooks import PREFIX, Webhooks
 
 PAGE_LIMIT = 500
 

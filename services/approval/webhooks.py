@@ -5,24 +5,14 @@ the same at every attempt, so a receiver can tell a repetition. It is made from 
 are the same too.
 """
 
-import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import json
-import logging
-import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
-
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
-from yarl import URL
 
 from callgate.channel_settings import WebhookSettings
 from contracts.events import (
@@ -38,77 +28,15 @@ from contracts.events import (
 from contracts.lifecycle import Call
 from contracts.model import rfc3339
 from contracts.records import NoticeDue
-from services.approval.channels import SendFailed, Told, Unneeded, as_of
+from services.approval.channels import EVENT_TYPES, SendFailed, Told, Unneeded, as_of
 from services.approval.domain import Question, question_of
+from services.approval.outbound import Outbound
 from services.approval.secret_files import SecretMissing, read_secret
 
-logger = logging.getLogger("services.approval.webhooks")
-
-EVENT_TYPES: Mapping[str, str] = {
-    "approval_required": "approval.required",
-    "vote_cast": "approval.vote_cast",
-    "approved": "approval.approved",
-    "rejected": "approval.rejected",
-    "approval_expired": "approval.expired",
-    "arguments_amended": "approval.amended",
-    "reminder": "approval.reminder",
-    "escalated": "approval.escalated",
-    "glass_broken": "approval.glass_broken",
-    "cancelled": "call.cancelled",
-    "denied": "call.denied",
-    "execution_failed": "call.failed",
-    "result_masked": "call.completed",
-    "outcome_unknown": "call.outcome_unknown",
-    "outcome_settled": "call.outcome_settled",
-}
-"""Kind of notice → `type` of the message."""
 PREFIX = "webhook-"
 _MARK = "whsec_"
 """Begins every secret."""
 _SECRET_BYTES = range(24, 65)
-_LONGEST_WAIT = 3600.0
-"""Seconds of a Retry-After that are heeded."""
-_GONE = 410
-"""By the specification: the receiver wants no more of it."""
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-
-class PrivateTarget(OSError):
-    """The name of a receiver leads to an address that is no public one."""
-
-
-def is_public(address: str) -> bool:
-    """Whether an address may be connected to for a receiver on the internet."""
-    try:
-        ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        # Ways to write an IPv4 address in an IPv6 one: what counts is where the packets go.
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is None and ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            ip = inner
-    return ip.is_global and not ip.is_multicast
-
-
-class PublicResolver(AbstractResolver):
-    """Gives public addresses only. The connection goes to what it gives, so nothing is resolved a second time."""
-
-    def __init__(self, inner: AbstractResolver) -> None:
-        self._inner = inner
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        if not found or not all(is_public(one["host"]) for one in found):
-            raise PrivateTarget
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
 
 
 class Webhooks:
@@ -121,8 +49,7 @@ class Webhooks:
         self._clock = clock
         self._public_url = public_url.rstrip("/")
         self._deployment = deployment
-        self._public = _session(PublicResolver(ThreadedResolver()))
-        self._private = _session(ThreadedResolver())
+        self._outbound = Outbound("webhook")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,41 +74,12 @@ class Webhooks:
         message_id = f"msg_{key}_{settings.name}"
         headers = {"Content-Type": "application/json", "User-Agent": "Callgate-Webhooks/1"}
         headers |= signed(_secrets(settings), message_id, self._clock(), body)
-        try:
-            status, after = await asyncio.wait_for(self._post(settings, headers, body), settings.timeout)
-        except PrivateTarget:
-            raise SendFailed("webhook_private_target", final=True) from None
-        except TimeoutError:
-            raise SendFailed("webhook_timeout") from None
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, PrivateTarget):
-                raise SendFailed("webhook_private_target", final=True) from None
-            raise SendFailed("webhook_unreachable") from None
-        except (aiohttp.ClientError, OSError, ValueError):
-            raise SendFailed("webhook_unreachable") from None
-        if 200 <= status < 300:
-            return status
-        code = "webhook_redirected" if 300 <= status < 400 else "webhook_refused"
-        raise SendFailed(code, status=status, after=after, final=status == _GONE)
+        return await self._outbound.post(
+            settings.url, headers, body, allow_private=settings.allow_private, seconds=settings.timeout
+        )
 
     async def close(self) -> None:
-        await self._public.close()
-        await self._private.close()
-
-    async def _post(
-        self, settings: WebhookSettings, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, float | None]:
-        host = urlsplit(settings.url).hostname or ""
-        if not settings.allow_private and _is_address(host) and not is_public(host):
-            raise PrivateTarget  # an address is never resolved
-        http = self._private if settings.allow_private else self._public
-        # No redirect: it could lead to where the settings did not say. What the receiver answers is not read.
-        async with http.post(
-            URL(settings.url, encoded=True), data=body, headers=headers, allow_redirects=False
-        ) as answer:
-            after = answer.headers.get("Retry-After", "")
-            pause = min(float(after), _LONGEST_WAIT) if after.isascii() and after.isdigit() else None
-            return answer.status, pause
+        await self._outbound.close()
 
     def _body(self, kind: str, then: Call, question: Question) -> bytes:
         head = then.head
@@ -241,19 +139,6 @@ def _secrets(settings: WebhookSettings) -> list[bytes]:
         return [secret_bytes(read_secret(path)) for path in settings.secret_files]
     except SecretMissing:
         raise SendFailed("webhook_secret_missing") from None
-
-
-def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=64, limit_per_host=8)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _wants(settings: WebhookSettings, told: Told) -> bool:

@@ -9,7 +9,17 @@ from approval_calls import START, Story, asked, person, requirement
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.events import ApprovalExpired, Cancelled
+from callgate.json_patch import MISSING, Change, changes
+from contracts.events import (
+    Allowed,
+    ApprovalExpired,
+    Approved,
+    Cancelled,
+    ExecutionStarted,
+    OutcomeUnknown,
+    Proof,
+    VoteCast,
+)
 from contracts.identity import Principal
 from services.approval.domain import question_of
 from services.approval.history import Past
@@ -18,6 +28,8 @@ from services.approval.slack_blocks import (
     OPEN,
     REASON_LIMIT,
     REJECT,
+    SESSION_SHOWN,
+    SETTLE,
     Shown,
     ballot_value,
     message,
@@ -31,12 +43,16 @@ LIMITS = {"header": 150, "fields": 2000, "section": 3000, "context": 3000}
 
 
 def rendered(
-    arguments: Any, story: Story | None = None, policies: Any = (("p", "Because."),), before: Sequence[Past] = ()
+    arguments: Any,
+    story: Story | None = None,
+    policies: Any = (("p", "Because."),),
+    before: Sequence[Past] = (),
+    changed: Sequence[Change] = (),
 ) -> tuple[str, list[Any]]:
     call = (story or asked(requirement("finance", quorum=2))).call
     question = question_of(call)
     assert question is not None
-    return message(Shown(call, question, View(arguments), policies, before, "https://gate.example/approvals/x"))
+    return message(Shown(call, question, View(arguments), policies, before, changed, "https://gate.example"))
 
 
 def texts(node: Any) -> Iterator[dict[str, Any]]:
@@ -169,3 +185,55 @@ def test_forms_keep_slacks_limits() -> None:
         check_limits("x", [block for block in view["blocks"] if block["type"] == "section"])
     (form,) = [block for block in vote_modal(question, "reject", "m")["blocks"] if block["type"] == "input"]
     assert form["element"]["max_length"] == REASON_LIMIT <= 3000
+
+
+def test_what_the_session_did_before_is_shown_shortly_and_cannot_pass_for_more() -> None:
+    story = asked()
+    name = "payments.refund\n\u2022 deploys.start: completed <!here>\u202e"
+    before = [Past(story.ref, name, "waiting_for_approval", START)] * 9
+    words, blocks = rendered({}, story, before=before)
+    check_limits(words, blocks)
+    (shown,) = [text["text"] for text in texts(blocks) if text["text"].startswith("Before, in this session")]
+    assert shown.count("\n") == SESSION_SHOWN
+    assert "payments.refund[U+000A]• deploys.start: completed &lt;!here&gt;[U+202E]: waiting for approval" in shown
+
+
+def test_what_a_reviewer_changed_is_shown_and_cannot_pass_for_more() -> None:
+    before: Any = {"amount": 250, "note": "x", "card": "<!here>\n• /amount: 1 → 2"}
+    changed = changes(before, {"amount": 40, "card": "y", "to\u202e": ["z"]})
+    words, blocks = rendered({}, changed=changed)
+    check_limits(words, blocks)
+    heading = next(n for n, block in enumerate(blocks) if "Changed by a reviewer" in str(block))
+    assert [text["text"] for text in blocks[heading + 1]["fields"]] == [
+        "/amount\n250 → 40",
+        '/note\n"x" → (nothing)',
+        '/card\n"&lt;!here&gt;\\n• /amount: 1 → 2" → "y"',
+        '/to[U+202E]\n(nothing) → ["z"]',
+    ]
+    many = [Change(f"/{'&' * 500}{n}", MISSING, "<" * 5000) for n in range(11)]
+    words, blocks = rendered({f"k{n}": "&" * 5000 for n in range(100)}, changed=many)
+    check_limits(words, blocks)
+    assert "Changed by a reviewer; open to see all:" in [text["text"] for text in texts(blocks)]
+
+
+def test_an_unknown_outcome_leads_to_where_it_is_settled() -> None:
+    story = asked(requirement("finance", quorum=1))
+    judged: Any = {"policy_set": "a" * 64, "function_digest": "b" * 64}
+    vote = story.add(
+        VoteCast(
+            reviewer=person("fina", "finance"),
+            decision="approve",
+            proof=Proof(issuer="https://i.example", subject="fina", digest=story.call.open_question),
+        )
+    )
+    for data in (
+        Approved(votes=(vote.event.event_id,)),
+        Allowed(**judged),
+        ExecutionStarted(instance="e", attempt=1, deadline=START),
+        OutcomeUnknown(code="upstream_timeout"),
+    ):
+        story.add(data)
+    words, blocks = rendered({}, story)
+    assert words.startswith("Outcome unknown: payments.refund")
+    assert buttons(blocks) == [SETTLE, OPEN]
+    assert blocks[-1]["elements"][0]["url"] == f"https://gate.example/outcomes/{story.ref}"

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from callgate.channel_settings import SlackSettings, WebhookSettings
+from services.approval.outbound import PrivateTarget, PublicResolver, is_public
 from services.approval.secret_files import SecretMissing, read_secret
-from services.approval.webhooks import PrivateTarget, PublicResolver, is_public, secret_bytes, signed
+from services.approval.webhooks import secret_bytes, signed
 
 
 def now() -> datetime:
