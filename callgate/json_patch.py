@@ -94,6 +94,15 @@ def apply_patch(document: JsonValue, patch: Patch) -> JsonValue:
     return document
 
 
+def below(container: JsonValue, step: str) -> JsonValue:
+    """The member or item that one step of a path leads to. LookupError where there is none."""
+    if isinstance(container, dict):
+        return container[step]
+    if isinstance(container, list):
+        return container[_index(step)]
+    raise LookupError
+
+
 def changes(before: JsonValue, after: JsonValue, most: int | None = None) -> tuple[Change, ...]:
     """Where two documents differ, in their order, each place as deep as both have containers of the same kind.
 

@@ -35,7 +35,9 @@ async def build(platform: Platform) -> Service:
         role=Role.MASKING,
         events={
             "requested": masking.on_requested,
+            "arguments_amended": masking.on_arguments_amended,
             "execution_completed": masking.on_execution_completed,
+            "outcome_settled": masking.on_outcome_settled,
         },
     )
 

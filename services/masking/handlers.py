@@ -2,30 +2,36 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from callgate.delivery import Delivery
 from callgate.errors import Rejected, TooLarge
 from callgate.ids import uuid7
+from callgate.json_patch import BadPatch, checked_patch
 from callgate.jsontext import JsonTextError, dump, parse
 from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
 from contracts.events import (
+    ArgumentsAmended,
     ArgumentsMasked,
     EventData,
     ExecutionCompleted,
     Finding,
+    OutcomeSettled,
     Recorded,
     Requested,
     ResultMasked,
+    Sealed,
 )
+from contracts.lifecycle import Call
 from contracts.model import JsonValue
 from contracts.subjects import CallRef
+from services.masking.amending import amend
 from services.masking.content import MaskedBytes, mask_bytes
-from services.masking.domain import mask
+from services.masking.domain import Masked, mask
 from services.masking.hints import NO_HINTS, Hints
 from services.masking.machine import Machine
 from services.masking.strategies import Disguise, Strategies
@@ -40,6 +46,15 @@ THREAD_ABOVE: Final = 8 * 1024
 card numbers takes some 3.5 ms a KiB."""
 
 _TOO_MANY = "too_many_findings"
+_OK, _NO_CONTENT = 200, 204
+_JSON = "application/json"
+
+
+class Arguments(NamedTuple):
+    """Arguments with their text."""
+
+    document: JsonValue
+    raw: bytes
 
 
 class Masking:
@@ -73,53 +88,110 @@ class Masking:
         """2. Seals the effective arguments anew, for policy and executor, with their masked view."""
         requested = recorded.data
         assert isinstance(requested, Requested)  # noqa: S101
-        event_id, at = uuid7(), self._clock()
-        data = ArgumentsMasked(function=requested.function, principal=requested.principal, arguments=None, view=None)
+        await self._answer(requested, recorded, lambda: self._asked_for(recorded), delivery)
+
+    async def on_arguments_amended(self, recorded: Recorded, delivery: Delivery) -> None:
+        """2, again: as asked for, with every amendment since. What cannot be amended so is uninspectable."""
+        call = (await self._log.read(recorded.ref)).around(recorded)
+        if call.head_digest != recorded.digest:
+            return  # answered already, or no part of the chain
+        await self._answer(call.requested, recorded, lambda: self._amended(call), delivery)
+
+    async def _answer(
+        self, requested: Requested, answers: Recorded, arguments: Callable[[], Awaitable[Arguments]], delivery: Delivery
+    ) -> None:
+        event_id, at, ref = uuid7(), self._clock(), answers.ref
+        amended = isinstance(answers.data, ArgumentsAmended)
+        data = ArgumentsMasked(
+            function=requested.function, principal=requested.principal, arguments=None, view=None, amended=amended
+        )
+        hints = self._hints.get(requested.function, NO_HINTS)
         try:
-            raw = await self._sealer.open(
-                requested.arguments, Place(recorded.ref, recorded.event.event_id, "arguments"), "raw"
-            )
-            document = await self._in_thread(len(raw), lambda: parse(raw, numbers="exact"))
-            hints = self._hints.get(requested.function, NO_HINTS)
-            resolved = await self._resolved(document, hints, recorded.ref, at)
-            disguise = await self._disguise(recorded.ref, at)
+            document, raw = await arguments()
+            resolved = await self._resolved(document, hints, ref, at)
             # Masked as it came, tokens and all: what they stand for is nothing that a detector could be sure to find.
-            masked = await self._in_thread(
-                len(raw), lambda: mask(document, hints, machine=self._machine, disguise=disguise)
-            )
+            masked = await self._masked(document, len(raw), hints, ref, at)
             effective = dump(resolved.document) if resolved.replaced else raw
-        except (Rejected, JsonTextError) as error:
+        except (Rejected, JsonTextError, BadPatch) as error:
             data = data.model_copy(update={"uninspectable": (error.code,)})
-            logger.warning("arguments could not be inspected", extra={"call": str(recorded.ref), "code": error.code})
+            logger.warning("arguments could not be inspected", extra={"call": str(ref), "code": error.code})
         else:
-            place = Place(recorded.ref, event_id, "arguments")
-            view = Place(recorded.ref, event_id, "view")
             data = data.model_copy(
                 update={
-                    "arguments": await self._sealer.seal(effective, place, "raw", at),
-                    "view": await self._sealer.seal(dump(masked.view), view, "view", at),
+                    "arguments": await self._sealer.seal(effective, Place(ref, event_id, "arguments"), "raw", at),
+                    "view": await self._sealer.seal(dump(masked.view), Place(ref, event_id, "view"), "view", at),
                     "findings": _joined(masked.findings, resolved.findings),
                     "uninspectable": (*resolved.refused, *masked.uninspectable),
                 }
             )
         try:
-            await self._log.append(Draft(event_id, at, data), recorded, traceparent=delivery.traceparent)
+            await self._log.append(Draft(event_id, at, data), answers, traceparent=delivery.traceparent)
         except TooLarge:
             nothing = {"arguments": None, "view": None, "findings": (), "uninspectable": (_TOO_MANY,)}
-            await self._append_less(data.model_copy(update=nothing), recorded, delivery)
+            await self._append_less(data.model_copy(update=nothing), answers, delivery)
+
+    async def _asked_for(self, recorded: Recorded) -> Arguments:
+        """The arguments of `requested`. Rejected, JsonTextError."""
+        requested = recorded.data
+        assert isinstance(requested, Requested)  # noqa: S101
+        place = Place(recorded.ref, recorded.event.event_id, "arguments")
+        raw = await self._sealer.open(requested.arguments, place, "raw")
+        return Arguments(await self._in_thread(len(raw), lambda: parse(raw, numbers="exact")), raw)
+
+    async def _amended(self, call: Call) -> Arguments:
+        """What the agent asked for, tokens and all, after every amendment: the real values of tokens, as they stand in
+        the effective arguments, would not be found again as what they are. Rejected, JsonTextError, BadPatch."""
+        document, raw = await self._asked_for(call.chain[0])
+        hints = self._hints.get(call.requested.function, NO_HINTS)
+        for recorded in call.chain:
+            if isinstance(recorded.data, ArgumentsAmended):
+                place = Place(call.ref, recorded.event.event_id, "patch")
+                patch = checked_patch(parse(await self._sealer.open(recorded.data.patch, place, "raw")))
+                # The view that its author saw: of the same arguments, with the same secrets of the session.
+                seen = await self._masked(document, len(raw), hints, call.ref, recorded.event.at)
+                document = amend(document, seen.view, patch)
+                raw = dump(document)
+        return Arguments(document, raw)
+
+    async def _masked(self, document: JsonValue, size: int, hints: Hints, ref: CallRef, at: datetime) -> Masked:
+        disguise = await self._disguise(ref, at)
+        return await self._in_thread(size, lambda: mask(document, hints, machine=self._machine, disguise=disguise))
 
     async def on_execution_completed(self, recorded: Recorded, delivery: Delivery) -> None:
         """7. Seals what the agent may see of the result; what cannot be inspected is withheld whole."""
         completed = recorded.data
         assert isinstance(completed, ExecutionCompleted)  # noqa: S101
+        if completed.truncated:
+            masked = MaskedBytes(b"", uninspectable=("response_cut_off",), withheld=True)
+        else:
+            masked = await self._mask_result(recorded, completed.result, completed.function, completed.content_type)
+        await self._tell(recorded, masked, completed.status, _media_type(completed.content_type), delivery)
+
+    async def on_outcome_settled(self, recorded: Recorded, delivery: Delivery) -> None:
+        """7, where a person settled that it was done: the result that they gave, which is JSON, or none."""
+        settled = recorded.data
+        assert isinstance(settled, OutcomeSettled)  # noqa: S101
+        if settled.outcome != "done":
+            return
+        call = (await self._log.read(recorded.ref)).around(recorded)
+        if call.head_digest != recorded.digest:
+            return  # answered already, or no part of the chain
+        if settled.result is None:
+            await self._tell(recorded, MaskedBytes(b""), _NO_CONTENT, None, delivery)
+            return
+        masked = await self._mask_result(recorded, settled.result, call.requested.function, _JSON)
+        await self._tell(recorded, masked, _OK, _JSON, delivery)
+
+    async def _tell(
+        self, recorded: Recorded, masked: MaskedBytes, status: int, content_type: str | None, delivery: Delivery
+    ) -> None:
         event_id, at = uuid7(), self._clock()
-        masked = await self._mask_result(recorded, completed, at)
         view = None
         if not masked.withheld:
             view = await self._sealer.seal(masked.data, Place(recorded.ref, event_id, "view"), "view", at)
         data = ResultMasked(
-            status=completed.status,
-            content_type=_media_type(completed.content_type),
+            status=status,
+            content_type=content_type,
             view=view,
             findings=masked.findings,
             withheld=masked.uninspectable[0] if masked.withheld else None,
@@ -157,19 +229,18 @@ class Masking:
             return None
         return SessionSecrets.of(ref.session_id, secret)
 
-    async def _mask_result(self, recorded: Recorded, completed: ExecutionCompleted, at: datetime) -> MaskedBytes:
-        if completed.truncated:
-            return MaskedBytes(b"", uninspectable=("response_cut_off",), withheld=True)
+    async def _mask_result(
+        self, recorded: Recorded, result: Sealed, function: str, content_type: str | None
+    ) -> MaskedBytes:
+        """What may be shown of the result that stands in the event."""
         try:
-            place = Place(recorded.ref, recorded.event.event_id, "result")
-            raw = await self._sealer.open(completed.result, place, "raw")
+            raw = await self._sealer.open(result, Place(recorded.ref, recorded.event.event_id, "result"), "raw")
         except Rejected as error:
             return MaskedBytes(b"", uninspectable=(error.code,), withheld=True)
-        hints = self._outputs.get(completed.function, NO_HINTS)
-        disguise = await self._disguise(recorded.ref, at)
+        hints = self._outputs.get(function, NO_HINTS)
+        disguise = await self._disguise(recorded.ref, self._clock())
         return await self._in_thread(
-            len(raw),
-            lambda: mask_bytes(raw, completed.content_type, hints, machine=self._machine, disguise=disguise),
+            len(raw), lambda: mask_bytes(raw, content_type, hints, machine=self._machine, disguise=disguise)
         )
 
 
