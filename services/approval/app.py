@@ -17,6 +17,7 @@ from callgate.service import Service
 from callgate.streams import APPROVAL_TIMERS
 from contracts.identity import Role
 from contracts.subjects import deliver_subject
+from services.approval.changes import Changes
 from services.approval.cookies import Cookies
 from services.approval.frame import Pages
 from services.approval.freeze_routes import freeze_routes
@@ -26,7 +27,8 @@ from services.approval.granting import Granting
 from services.approval.handlers import Deciding
 from services.approval.history import History
 from services.approval.looks import Looks
-from services.approval.pages import page_routes
+from services.approval.pages.parts import Parts
+from services.approval.pages.routes import page_routes
 from services.approval.people import Rights
 from services.approval.repository import Approvals
 from services.approval.routes import api_routes
@@ -44,7 +46,15 @@ async def build(platform: Platform) -> Service:
         raise ConfigurationError("no_issuer", "identity.issuers is empty, so nobody could ever vote; name an issuer")
     clients = clients_of(settings)
     policies = PublishedPolicies(platform.records, platform.catalog)
-    waiting = Waiting(QUESTIONS, platform.client, platform.log, platform.verifier, platform.partitions)
+    changes = Changes()
+    waiting = Waiting(
+        QUESTIONS,
+        platform.client,
+        platform.log,
+        platform.verifier,
+        platform.partitions,
+        lambda question: changes.tell(question.ref, question.concerned),
+    )
     views = Views(platform.client, platform.verifier, platform.sealer)
     history = History(platform.client, platform.log, platform.verifier, platform.partitions)
     told = telling(platform, views, policies, history)
@@ -101,6 +111,19 @@ async def build(platform: Platform) -> Service:
     }
     pages = Pages(policies, platform.clock, shared)
 
+    parts = Parts(
+        pages=pages,
+        sessions=sessions,
+        deciding=approval,
+        views=views,
+        looks=looks,
+        history=history,
+        granting=granting,
+        freezing=freezing,
+        catalog=platform.catalog,
+        changes=changes,
+    )
+
     def ready() -> str | None:
         if not waiting.is_ready:
             return "reading what waits"
@@ -122,7 +145,7 @@ async def build(platform: Platform) -> Service:
             freeze_routes(freezing, platform.catalog, authenticator),
             grant_routes(granting, approval, platform.catalog, authenticator),
             sign_in_routes(Desk(ways, sessions, cookies, authenticator, pages)),
-            page_routes(approval, views, looks, sessions, pages),
+            *page_routes(parts),
             *hooked.routers,
         ),
         background=(
@@ -134,6 +157,7 @@ async def build(platform: Platform) -> Service:
             *hooked.background,
         ),
         ready=ready,
+        stopping=changes.close,
         close=close,
     )
 

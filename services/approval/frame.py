@@ -20,6 +20,7 @@ from callgate.identity.errors import Refusal, Unauthenticated
 from contracts.identity import Principal
 from contracts.model import rfc3339
 from services.approval import rendering
+from services.approval.assets import addresses, read_assets
 from services.approval.sessions import Sessions, form_code
 
 HOME = "/approvals"
@@ -27,7 +28,8 @@ SIGN_IN = f"{HOME}/sign-in"
 SIGN_OUT = f"{HOME}/sign-out"
 _HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -57,8 +59,8 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters |= {"visible": rendering.visible, "rfc3339": rfc3339, "moment": _moment}
-        self._templates.globals |= shared
-        self.style = self._templates.get_template("style.css").render()
+        self.assets = read_assets()
+        self._templates.globals |= {"assets": addresses(self.assets), "now": clock, **shared}
 
     def page(self, name: str, status: int = 200, person: Principal | None = None, **values: Any) -> HTMLResponse:
         html = self._templates.get_template(name).render(person=person, **values)

@@ -74,7 +74,7 @@ class Live:
             self._open += Counter()  # forgets whoever has none
 
 
-def live_routes(live: Live, approval: Deciding, sessions: Sessions) -> APIRouter:
+def live_routes(live: Live, deciding: Deciding, sessions: Sessions) -> APIRouter:
     """`GET /approvals/events`: of the list, or of one call. To be included before the pages."""
     router = APIRouter(prefix="/approvals", include_in_schema=False)
 
@@ -83,7 +83,7 @@ def live_routes(live: Live, approval: Deciding, sessions: Sessions) -> APIRouter
         person, _ = await sessions.person(request)
         whose = person.issuer, person.id
         live.require_room(whose)
-        ref = (await looked_at(approval, call, person)).ref if call is not None else None
+        ref = (await looked_at(deciding, call, person)).ref if call is not None else None
         groups = frozenset(person.groups)
 
         def concerns(change: Change) -> bool:

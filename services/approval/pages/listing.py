@@ -1,0 +1,77 @@
+"""What waits for the person who looks, by expiry."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+
+from services.approval import rendering
+from services.approval.domain import Question
+from services.approval.frame import HOME
+from services.approval.pages import words
+from services.approval.pages.parts import Parts
+from services.approval.routes import listed
+
+LISTED = 100
+"""Calls on one page of the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the list is narrowed to, and which hundred of it are shown."""
+
+    function: str
+    requester: str
+    page: int
+
+    def of(self, questions: Sequence[Question]) -> list[Question]:
+        return [
+            one for one in questions if self.function in ("", one.function) and self.requester in ("", one.requester.id)
+        ]
+
+    def address(self, page: int) -> str:
+        wanted = {"function": self.function, "requester": self.requester, "page": str(page) if page > 1 else ""}
+        query = urlencode({name: value for name, value in wanted.items() if value})
+        return f"{HOME}?{query}" if query else HOME
+
+
+def list_routes(parts: Parts) -> APIRouter:
+    router = parts.router()
+
+    @router.get("")
+    async def waiting(
+        request: Request,
+        function: str = Query("", max_length=200),
+        requester: str = Query("", max_length=600),
+        page: int = Query(1, ge=1, le=10_000),
+    ) -> Response:
+        visitor = await parts.visitor(request)
+        seen, now = parts.changes.position, parts.now()
+        everything = listed(parts.deciding, visitor.person)
+        chosen = Chosen(function, requester, page)
+        found = chosen.of(everything)
+        shown = found[(page - 1) * LISTED : page * LISTED]
+        opening = asyncio.gather(*(parts.views.of(question) for question in shown))
+        opened, _ = await asyncio.gather(opening, parts.looks.at_list(visitor.person, "list", len(shown)))
+        return parts.show(
+            "list.html",
+            visitor,
+            seen=seen,
+            events=f"{HOME}/events",
+            total=len(everything),
+            found=len(found),
+            rows=[
+                (question, rendering.until(question.expires_at, now), rendering.brief(view.arguments))
+                for question, view in zip(shown, opened, strict=True)
+            ],
+            functions=sorted({one.function for one in everything}),
+            requesters=sorted({one.requester.id for one in everything}),
+            chosen=chosen,
+            earlier=chosen.address(page - 1) if page > 1 else None,
+            later=chosen.address(page + 1) if len(found) > page * LISTED else None,
+            words=words,
+        )
+
+    return router

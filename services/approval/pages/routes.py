@@ -1,0 +1,19 @@
+"""The inbox put together; the order counts, since a call's page takes every name that is left."""
+
+from fastapi import APIRouter
+
+from services.approval.assets import asset_routes
+from services.approval.live import Live, live_routes
+from services.approval.pages.call import call_routes
+from services.approval.pages.listing import list_routes
+from services.approval.pages.parts import Parts
+
+
+def page_routes(parts: Parts) -> tuple[APIRouter, ...]:
+    """Everything under /approvals but the sign-in, which is to be included before."""
+    return (
+        asset_routes(parts.pages.assets),
+        live_routes(Live(parts.changes), parts.deciding, parts.sessions),
+        list_routes(parts),
+        call_routes(parts),
+    )
