@@ -11,7 +11,7 @@ from contracts.model import JsonValue
 
 
 def call_entity(call_id: str, function: Function, requester: Principal, findings: Iterable[str]) -> JsonValue:
-    """The resource of `approve`: what a reviewer's right may depend on."""
+    """The resource of `approve` and `settle`: what a person's right may depend on."""
     attributes: dict[str, CedarJson] = {
         "requester": _entity("Agent", requester.id),
         "requester_groups": sorted(set(requester.groups)),

@@ -1,22 +1,21 @@
 """Puts approval together. What it does with which event is the table at the end."""
 
-import time
 from datetime import timedelta
 
-import aiohttp
 from fastapi import APIRouter
 from fastapi.responses import RedirectResponse
 
 from callgate.cedar.published import PublishedPolicies
 from callgate.control import FreezeBook, GrantBook
 from callgate.errors import ConfigurationError
-from callgate.identity.authenticator import Authenticator
 from callgate.identity.fetch import AiohttpFetcher
+from callgate.identity.opening import open_identity
 from callgate.platform import Platform
 from callgate.service import Service
 from callgate.streams import APPROVAL_TIMERS
 from contracts.identity import Role
 from contracts.subjects import deliver_subject
+from services.approval.amending import Amending
 from services.approval.changes import Changes
 from services.approval.cookies import Cookies
 from services.approval.frame import Pages
@@ -27,17 +26,21 @@ from services.approval.granting import Granting
 from services.approval.handlers import Deciding
 from services.approval.history import History
 from services.approval.looks import Looks
+from services.approval.outcome_routes import outcome_routes
 from services.approval.pages.parts import Parts
 from services.approval.pages.routes import page_routes
 from services.approval.people import Rights
 from services.approval.repository import Approvals
+from services.approval.revocation_routes import revocation_routes
+from services.approval.revoking import Revoking
 from services.approval.routes import api_routes
 from services.approval.sessions import Sessions
+from services.approval.settling import Settling
 from services.approval.sign_in import Desk, Ways, clients_of, sign_in_routes
 from services.approval.telling import telling
 from services.approval.timers import Timers
 from services.approval.views import Views
-from services.approval.waiting import QUESTIONS, Waiting
+from services.approval.waiting import QUESTIONS, UNSETTLED, Waiting
 
 
 async def build(platform: Platform) -> Service:
@@ -59,14 +62,17 @@ async def build(platform: Platform) -> Service:
     history = History(platform.client, platform.log, platform.verifier, platform.partitions)
     told = telling(platform, views, policies, history)
     approvals = Approvals(platform.log)
+    rights = Rights(policies, platform.catalog, platform.clock)
+    unsettled = Waiting(UNSETTLED, platform.client, platform.log, platform.verifier, platform.partitions)
+    settling = Settling(approvals, platform.sealer, rights, unsettled, platform.clock)
+    amending = Amending(approvals, platform.sealer, rights, views, platform.catalog, platform.clock)
     approval = Deciding(
         approvals=approvals,
         sealer=platform.sealer,
-        rights=Rights(policies, platform.catalog, platform.clock),
+        rights=rights,
         timers=Timers(platform.client),
         notices=told.channels,
         waiting=waiting,
-        partitions=platform.partitions,
         clock=platform.clock,
         sweep_every=settings.approval.sweep_every,
     )
@@ -90,9 +96,16 @@ async def build(platform: Platform) -> Service:
         catalog=platform.catalog,
         clock=platform.clock,
     )
-    http = aiohttp.ClientSession()
-    fetcher = AiohttpFetcher(http)
-    authenticator = Authenticator(settings.identity.issuers, clock=time.time, http=fetcher)
+    identity = await open_identity(platform)
+    authenticator, fetcher = identity.authenticator, AiohttpFetcher(identity.http)
+    revoking = Revoking(
+        records=platform.records,
+        sealer=platform.sealer,
+        book=identity.revocations,
+        policies=policies,
+        catalog=platform.catalog,
+        clock=platform.clock,
+    )
     hooked = told.hook(approval, authenticator)
     looks = Looks(platform.records, platform.clock)
     ways = Ways(clients, settings, fetcher)
@@ -103,6 +116,7 @@ async def build(platform: Platform) -> Service:
         timedelta(hours=settings.approval.session_hours),
         platform.clock,
         settings.public_url,
+        identity.revocations.ended,
     )
     shared = {
         "ways": ways.shown,
@@ -125,15 +139,14 @@ async def build(platform: Platform) -> Service:
     )
 
     def ready() -> str | None:
-        if not waiting.is_ready:
+        if not (waiting.is_ready and unsettled.is_ready):
             return "reading what waits"
         return None if policies.current is not None else "no policy set in force"
 
     async def close() -> None:
         await hooked.close()
         await ways.aclose()
-        await authenticator.aclose()
-        await http.close()
+        await identity.close()
 
     return Service(
         role=Role.APPROVAL,
@@ -141,9 +154,11 @@ async def build(platform: Platform) -> Service:
         deliveries={deliver_subject(APPROVAL_TIMERS): approval.on_timer_due, **told.deliveries},
         routers=(
             _front_door(),
-            api_routes(approval, views, looks, authenticator),
+            api_routes(approval, amending, views, looks, authenticator),
+            outcome_routes(settling, views, looks, authenticator),
             freeze_routes(freezing, platform.catalog, authenticator),
             grant_routes(granting, approval, platform.catalog, authenticator),
+            revocation_routes(revoking, authenticator),
             sign_in_routes(Desk(ways, sessions, cookies, authenticator, pages)),
             *page_routes(parts),
             *hooked.routers,
@@ -151,9 +166,11 @@ async def build(platform: Platform) -> Service:
         background=(
             policies.follow,
             waiting.follow,
+            unsettled.follow,
             history.follow,
             approval.keep_time,
             freezing.keep,
+            identity.revocations.follow,
             *hooked.background,
         ),
         ready=ready,

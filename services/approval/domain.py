@@ -46,7 +46,7 @@ class Refusal(StrEnum):
     REASON_REQUIRED = "reason_required"
     ONLY_BY_BREAKING_GLASS = "only_by_breaking_glass"
     NO_GLASS_TO_BREAK = "no_glass_to_break"
-    SETTLED_ALREADY = "settled_already"
+    OUTCOME_KNOWN = "outcome_known"
     RESULT_OF_NOTHING = "result_of_nothing"
 
 

@@ -19,7 +19,7 @@ from callgate.log import Message
 from callgate.sealing import Place, Sealer
 from contracts.events import Recorded
 from contracts.identity import Principal
-from contracts.subjects import CallRef, Partition
+from contracts.subjects import CallRef
 from services.approval.aggregate import Approval, Decider, NobodyAsked
 from services.approval.domain import (
     Ballot,
@@ -43,12 +43,8 @@ _SOON = timedelta(seconds=5)
 """A timer this early is kept in flight; setting it anew would fire at once where the broker's clock is ahead."""
 
 
-class NotFound(Exception):
-    """No such call, or nobody was ever asked about it."""
-
-
 class Deciding:
-    """Everything that approval does while people decide on a call; `partitions` are those provisioned."""
+    """Everything that approval does while people decide on a call."""
 
     def __init__(
         self,
@@ -58,7 +54,6 @@ class Deciding:
         timers: Timers,
         notices: Notices,
         waiting: Waiting[Question],
-        partitions: tuple[Partition, ...],
         clock: Callable[[], datetime],
         sweep_every: float,
     ) -> None:
@@ -68,7 +63,6 @@ class Deciding:
         self._timers = timers
         self._notices = notices
         self._waiting = waiting
-        self._partitions = frozenset(partitions)
         self._clock = clock
         self._sweep_every = sweep_every
 
@@ -94,13 +88,14 @@ class Deciding:
     async def on_timer_due(self, message: Message, delivery: Delivery) -> None:
         """Does what, by the log, is due now: expires, reminds, escalates; a timer that came early is set right."""
         due = call_due(message.subject)
-        if due is None or due[1].partition not in self._partitions:
+        if due is None:
             logger.warning("a timer names no call", extra={"sequence": message.sequence})
             return
         kind, ref = due
         try:
             question = (await self._conclude(ref)).must_question
         except (AggregateNotFoundError, NobodyAsked):
+            logger.warning("a timer names no call", extra={"sequence": message.sequence})
             return
         if not question.waiting:
             if kind == EXPIRY:
@@ -151,8 +146,11 @@ class Deciding:
         return self._clock()
 
     async def look(self, ref: CallRef, reviewer: Principal) -> tuple[Question, Decider]:
-        """The question about a call from the leader, and what Cedar says of the reviewer. NotFound, NoPolicies."""
-        question = (await self.asked(ref)).must_question
+        """The question about a call from the leader, and what Cedar says of the reviewer.
+
+        AggregateNotFoundError, NobodyAsked, NoPolicies.
+        """
+        question = (await self._approvals.get(ref)).must_question
         return question, self._rights.over("approve", question, reviewer)
 
     def for_reviewer(self, reviewer: Principal) -> list[Question]:
@@ -170,10 +168,11 @@ class Deciding:
     async def vote(self, ref: CallRef, reviewer: Principal, intent: Intent) -> Question:
         """Casts a vote, or changes one, and concludes where it decides; the question after it.
 
-        NotFound, NoPolicies, DecisionRefused; BrokerAway, after which the vote may or may not stand.
+        AggregateNotFoundError, NobodyAsked, NoPolicies, DecisionRefused; BrokerAway, after which the vote may or may
+        not stand.
         """
         async with self._approvals.turn(ref):
-            approval = await self.asked(ref)
+            approval = await self._approvals.get(ref)
             before: list[Ballot | None] = []
 
             async def cast(approval: Approval) -> None:
@@ -199,18 +198,6 @@ class Deciding:
             with contextlib.suppress(BrokerAway):  # the vote stands, and its delivery concludes
                 approval = await self._concluded(approval)
             return approval.must_question
-
-    async def asked(self, ref: CallRef) -> Approval:
-        """The approval of a call that people were asked about, from the leader. NotFound, BrokerAway."""
-        if ref.partition not in self._partitions:
-            raise NotFound
-        try:
-            approval = await self._approvals.get(ref)
-        except AggregateNotFoundError:
-            raise NotFound from None
-        if approval.question is None:
-            raise NotFound
-        return approval
 
     # The end of the waiting.
 

@@ -9,8 +9,8 @@ from contracts.model import JsonValue
 from contracts.records import Accessed
 from contracts.subjects import CallRef, access_subject
 
-LIST = "approvals"
-"""Stands for a session's id where a list of calls was looked at."""
+LIST, OUTCOME_LIST = "approvals", "outcomes"
+"""Stand for a session's id where a list of calls was looked at."""
 
 
 class Looks:
@@ -26,11 +26,11 @@ class Looks:
         looked = Accessed(who=person, action="viewed", session_id=session, call_id=call, detail={"what": "arguments"})
         await self._record(looked)
 
-    async def at_list(self, person: Principal, what: str, shown: int) -> None:
+    async def at_list(self, person: Principal, what: str, shown: int, name: str = LIST) -> None:
         """So many calls at once, `what` of each; an empty list shows nothing."""
         if shown:
             detail: dict[str, JsonValue] = {"what": what, "shown": shown}
-            await self._record(Accessed(who=person, action="viewed", session_id=LIST, detail=detail))
+            await self._record(Accessed(who=person, action="viewed", session_id=name, detail=detail))
 
     async def _record(self, looked: Accessed) -> None:
         subject = access_subject(Role.APPROVAL, looked.session_id, looked.action)

@@ -88,7 +88,7 @@ def check_settlement(unsettled: Unsettled, person: Principal, permitted: bool, s
 
 def _idle(unsettled: Unsettled, settlement: Settlement) -> Refusal | None:
     if not unsettled.waiting:
-        return Refusal.SETTLED_ALREADY
+        return Refusal.OUTCOME_KNOWN
     if settlement.digest != unsettled.digest:
         return Refusal.CALL_CHANGED
     if not settlement.reason:

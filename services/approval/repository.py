@@ -70,6 +70,10 @@ class Approvals:
 
     async def get(self, ref: CallRef) -> Approval:
         """From the leader. AggregateNotFoundError for a call that nobody began; BrokerAway."""
+        try:
+            self._log.origin(ref)
+        except BrokerAway:  # a partition that was never provisioned holds no calls
+            raise AggregateNotFoundError("no such partition") from None
         return _begun(Approval.of((await self._log.read(ref)).call))
 
     async def up_to(self, seen: Recorded) -> Approval:

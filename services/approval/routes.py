@@ -1,12 +1,12 @@
-"""The reviewers' API: what waits, one call, and voting."""
+"""The reviewers' API: what waits, one call, voting, and amending."""
 
 import asyncio
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from callgate.cedar.published import NoPolicies
 from callgate.http import Problem
 from callgate.identity.authenticator import Authenticator
 from callgate.jsontext import JsonTextError, dump, parse
@@ -15,37 +15,36 @@ from contracts.identity import Principal
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import CallRef
 from services.approval import domain
+from services.approval.aggregate import NobodyAsked
+from services.approval.amending import Amending, Amendment
 from services.approval.domain import DECISIONS, Decision, DecisionRefused, Intent, Question
-from services.approval.handlers import Deciding, NotFound
+from services.approval.handlers import Deciding
 from services.approval.looks import Looks
+from services.approval.outcomes import Unsettled
 from services.approval.people import person_of
+from services.approval.refusals import as_problems
 from services.approval.views import View, Views
+from services.approval.waiting import QUESTIONS
 
 REASON_LIMIT = 2000
-"""Characters of a vote's reason."""
+"""Characters of a reason."""
 BODY_LIMIT = 16 * 1024
+AMENDMENT_LIMIT = 256 * 1024
 PAGE, PAGE_LIMIT = 50, 200
-
-_REFUSALS: dict[domain.Refusal, tuple[int, str]] = {
-    domain.Refusal.DELEGATED: (403, "A vote is a person's own; sign in yourself, not through an agent."),
-    domain.Refusal.OWN_CALL: (403, "Nobody decides on their own call, nor on one made on their behalf."),
-    domain.Refusal.NOT_PERMITTED: (403, "No policy permits you to decide on this call."),
-    domain.Refusal.NOT_AN_APPROVER: (403, "This call asks for a group that you are not in."),
-    domain.Refusal.NOT_WAITING: (409, "The call does not wait for a decision any more."),
-    domain.Refusal.CALL_CHANGED: (409, "The call has changed since you looked; look at it again."),
-    domain.Refusal.EXPIRED: (409, "The time for a decision is over."),
-    domain.Refusal.VOTED_ALREADY: (409, "You have voted so on this call already."),
-    domain.Refusal.VOTED_MEANWHILE: (409, "You have voted on this call elsewhere at this moment; look at it again."),
-    domain.Refusal.REASON_REQUIRED: (422, "An approval of this call needs a reason; say why."),
-    domain.Refusal.ONLY_BY_BREAKING_GLASS: (
-        403,
-        "You may approve this call only by breaking the glass, with a reason.",
-    ),
-    domain.Refusal.NO_GLASS_TO_BREAK: (403, "No policy lets you approve this call alone."),
-}
+_MISSING = "No approval of such a call was ever asked for."
+_WHERE = "GET /v1/approvals, or /v1/approvals/{id},"
+_VOTE_MEMBERS = ("decision", "reason", "digest", "break_glass")
+_VOTE = (
+    'Send {"decision": "approve" or "reject", "reason": text or null, "digest": the digest you saw}, '
+    'and "break_glass": true to approve alone.'
+)
+_AMENDMENT_MEMBERS = ("digest", "patch", "reason")
+_AMENDMENT = 'Send {"digest": the digest you saw, "patch": a JSON Patch on the arguments, "reason": text or null}.'
 
 
-def api_routes(approval: Deciding, views: Views, looks: Looks, authenticator: Authenticator) -> APIRouter:
+def api_routes(
+    deciding: Deciding, amending: Amending, views: Views, looks: Looks, authenticator: Authenticator
+) -> APIRouter:
     router = APIRouter(prefix="/v1/approvals", tags=["approval"])
 
     @router.get("", summary="What waits and you may decide, by expiry")
@@ -55,29 +54,38 @@ def api_routes(approval: Deciding, views: Views, looks: Looks, authenticator: Au
         after: str = Query("", max_length=300, description="`next` of the page before"),
     ) -> Response:
         person = await person_of(authenticator, request)
-        questions = [question for question in listed(approval, person) if _position(question) > after]
+        questions = [question for question in listed(deciding, person) if QUESTIONS.position(question) > after]
         page = questions[:limit]
         opening = asyncio.gather(*(views.of(question) for question in page))
         opened, _ = await asyncio.gather(opening, looks.at_list(person, "arguments", len(page)))
-        items = [_item(question, view, person, approval.now()) for question, view in zip(page, opened, strict=True)]
-        return _json({"approvals": items, "next": _position(page[-1]) if len(questions) > limit else None})
+        items = [_item(question, view, person, deciding.now()) for question, view in zip(page, opened, strict=True)]
+        return json_of({"approvals": items, "next": QUESTIONS.position(page[-1]) if len(questions) > limit else None})
 
     @router.get("/{call_id}", summary="One call, with the votes so far")
     async def one(request: Request, call_id: str) -> Response:
         person = await person_of(authenticator, request)
-        question = await looked_at(approval, call_id, person)
+        question = await looked_at(deciding, call_id, person)
         recorded = looks.at_call(person, question.ref)
         _, view, votes = await asyncio.gather(recorded, views.of(question), votes_of(views, question))
-        return _json(_item(question, view, person, approval.now()) | {"votes": votes})
+        return json_of(_item(question, view, person, deciding.now()) | {"votes": votes})
 
     @router.post("/{call_id}/votes", summary="Approve or reject", status_code=201)
     async def vote(request: Request, call_id: str) -> Response:
         person = await person_of(authenticator, request)
-        intent = _ballot(await read_body(request, BODY_LIMIT))
+        intent = _intent(await read_members(request, BODY_LIMIT, _VOTE_MEMBERS, _VOTE, max_depth=1))
         question = await cast(
-            approval, call_id, person, intent.decision, intent.reason, intent.digest, break_glass=intent.break_glass
+            deciding, call_id, person, intent.decision, intent.reason, intent.digest, break_glass=intent.break_glass
         )
-        return _json(_outcome(question), 201)
+        return json_of(_outcome(question), 201)
+
+    @router.post("/{call_id}/amendments", summary="Change the arguments; votes start over", status_code=201)
+    async def amendment(request: Request, call_id: str) -> Response:
+        person = await person_of(authenticator, request)
+        document = await read_members(request, AMENDMENT_LIMIT, _AMENDMENT_MEMBERS, _AMENDMENT)
+        reason = text_of(document, "reason", _AMENDMENT)
+        digest = digest_of(document, _WHERE)
+        question = await amend(amending, call_id, person, document.get("patch"), reason, digest)
+        return json_of({"id": str(question.ref), "state": question.state, "status": question.status}, 201)
 
     return router
 
@@ -85,32 +93,25 @@ def api_routes(approval: Deciding, views: Views, looks: Looks, authenticator: Au
 # What the pages share with the API.
 
 
-def listed(approval: Deciding, person: Principal) -> list[Question]:
+def listed(deciding: Deciding, person: Principal) -> list[Question]:
     """What waits and this person may decide. Problem."""
-    if not approval.is_ready:
-        raise Problem(503, "starting", "What waits is still being read from the log.", {"Retry-After": "2"})
-    try:
-        return approval.for_reviewer(person)
-    except NoPolicies as none:
-        raise Problem(503, none.code, none.detail, {"Retry-After": "2"}) from None
+    require_ready(deciding.is_ready)
+    with as_problems(_MISSING):
+        return deciding.for_reviewer(person)
 
 
-async def looked_at(approval: Deciding, call_id: str, person: Principal) -> Question:
+async def looked_at(deciding: Deciding, call_id: str, person: Principal) -> Question:
     """The question about a call that this person may decide, or might have. Problem."""
-    try:
-        question, decider = await approval.look(_ref(call_id), person)
-    except NotFound:
-        _not_found()
-    except NoPolicies as none:
-        raise Problem(503, none.code, none.detail, {"Retry-After": "2"}) from None
-    refusal = domain.authority(question, person, decider.permitted, approval.now())
-    if refusal is not None:
-        raise refused(DecisionRefused(refusal, question))
-    return question
+    with as_problems(_MISSING):
+        question, decider = await deciding.look(call_ref(call_id), person)
+        refusal = domain.authority(question, person, decider.permitted, deciding.now())
+        if refusal is not None:
+            raise DecisionRefused(refusal, question)
+        return question
 
 
 async def cast(
-    approval: Deciding,
+    deciding: Deciding,
     call_id: str,
     person: Principal,
     decision: Decision,
@@ -120,19 +121,27 @@ async def cast(
     break_glass: bool = False,
 ) -> Question:
     """A vote, and the question after it. Problem."""
-    try:
-        return await approval.vote(_ref(call_id), person, Intent(decision, digest, reason, break_glass))
-    except NotFound:
-        _not_found()
-    except NoPolicies as none:
-        raise Problem(503, none.code, none.detail, {"Retry-After": "2"}) from None
-    except DecisionRefused as error:
-        raise refused(error) from None
+    with as_problems(_MISSING):
+        return await deciding.vote(call_ref(call_id), person, Intent(decision, digest, reason, break_glass))
 
 
-async def votes_of(views: Views, question: Question) -> list[dict[str, Any]]:
-    """The votes on the open question, reasons opened."""
-    reasons = await asyncio.gather(*(views.reason(question.ref, ballot) for ballot in question.ballots))
+async def amend(
+    amending: Amending, call_id: str, person: Principal, patch: JsonValue, reason: str | None, digest: str
+) -> Question:
+    """A change of the arguments by a JSON Patch as it was parsed, and the question after it. Problem."""
+    with as_problems(_MISSING):
+        return await amending.amend(call_ref(call_id), person, Amendment(digest, patch, reason))
+
+
+def require_ready(is_ready: bool) -> None:
+    """Problem where what waits is not known yet."""
+    if not is_ready:
+        raise Problem(503, "starting", "What waits is still being read from the log.", {"Retry-After": "2"})
+
+
+async def votes_of(views: Views, call: Question | Unsettled) -> list[dict[str, Any]]:
+    """The votes on the last question, reasons opened."""
+    reasons = await asyncio.gather(*(views.reason(call.ref, ballot) for ballot in call.ballots))
     return [
         {
             "reviewer": ballot.reviewer,
@@ -141,7 +150,7 @@ async def votes_of(views: Views, question: Question) -> list[dict[str, Any]]:
             "reason": reason,
             "break_glass": ballot.break_glass,
         }
-        for ballot, reason in zip(question.ballots, reasons, strict=True)
+        for ballot, reason in zip(call.ballots, reasons, strict=True)
     ]
 
 
@@ -151,60 +160,61 @@ async def read_body(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise Problem(413, "too_large", f"A vote takes at most {limit} bytes.")
+            raise Problem(413, "too_large", f"What you send here has at most {limit} bytes.")
     return bytes(body)
 
 
-def refused(error: DecisionRefused) -> Problem:
-    status, detail = _REFUSALS[error.code]
-    # Who may not decide is not told how it stands.
-    extra = {"state": error.state} if status == 409 else {}
-    return Problem(status, error.code.value, detail, extra=extra)
+async def read_members(
+    request: Request, limit: int, members: Collection[str], expected: str, max_depth: int = 64
+) -> dict[str, JsonValue]:
+    """The JSON object in the body, with no other members. Problem; `expected` says how to send it."""
+    try:
+        document = parse(await read_body(request, limit), max_depth=max_depth)
+    except JsonTextError as error:
+        problem = Problem(400, "invalid_json", "Send one JSON object in UTF-8.", extra={"problem": error.code})
+        raise problem from None
+    if not isinstance(document, dict) or not document.keys() <= set(members):
+        raise Problem(422, "invalid_request", expected)
+    return document
 
 
-def _ref(call_id: str) -> CallRef:
+def call_ref(call_id: str) -> CallRef:
+    """NobodyAsked for what is no call's id."""
     try:
         return CallRef.parse(call_id)
     except ValueError:
-        _not_found()
+        raise NobodyAsked from None
 
 
-def _not_found() -> NoReturn:
-    raise Problem(404, "not_found", "No approval of such a call was ever asked for.") from None
+def digest_of(document: Mapping[str, JsonValue], where: str) -> str:
+    """The digest of what the sender saw, which `where` gives. Problem."""
+    digest = document.get("digest")
+    if not isinstance(digest, str) or not digest:
+        detail = f"A decision names by its `digest` the call just as you saw it; {where} gives it with the arguments."
+        raise Problem(422, "digest_required", detail)
+    return digest
 
 
-def _json(value: JsonValue, status: int = 200) -> Response:
+def text_of(document: Mapping[str, JsonValue], name: str, expected: str) -> str | None:
+    """A text of people, or none. Problem."""
+    text = document.get(name)
+    if text is not None and not isinstance(text, str):
+        raise Problem(422, "invalid_request", expected)
+    return checked_reason(text)
+
+
+def json_of(value: JsonValue, status: int = 200) -> Response:
+    """The document, for whoever asked alone."""
     # Arguments may hold integers beyond 64 bits, which only `dump` writes.
     return Response(dump(value), status, {"Cache-Control": "no-store"}, media_type="application/json")
 
 
-def _position(question: Question) -> str:
-    """Where it stands in the list: text order is the list's order."""
-    return f"{rfc3339(question.expires_at)}_{question.ref}"
-
-
-def _ballot(body: bytes) -> Intent:
-    try:
-        ballot = parse(body, max_depth=1)
-    except JsonTextError as error:
-        raise Problem(400, "invalid_json", "Send one JSON object in UTF-8.", extra={"problem": error.code}) from None
-    expected = (
-        'Send {"decision": "approve" or "reject", "reason": text or null, "digest": the digest you saw}, '
-        'and "break_glass": true to approve alone.'
-    )
-    if not isinstance(ballot, dict) or not ballot.keys() <= {"decision", "reason", "digest", "break_glass"}:
-        raise Problem(422, "invalid_request", expected)
-    word, reason, digest = ballot.get("decision"), ballot.get("reason"), ballot.get("digest")
-    alone = ballot.get("break_glass", False)
+def _intent(document: Mapping[str, JsonValue]) -> Intent:
+    word, alone = document.get("decision"), document.get("break_glass", False)
     decision = DECISIONS.get(word) if isinstance(word, str) else None
-    if decision is None or not all(text is None or isinstance(text, str) for text in (reason, digest)):
-        raise Problem(422, "invalid_request", expected)
-    if not isinstance(alone, bool):
-        raise Problem(422, "invalid_request", expected)
-    if not digest:
-        where = "GET /v1/approvals, or /v1/approvals/{id}, gives it with the arguments"
-        raise Problem(422, "digest_required", f"A vote names by its `digest` the call just as you saw it; {where}.")
-    return Intent(decision, digest, checked_reason(reason), alone)
+    if decision is None or not isinstance(alone, bool):
+        raise Problem(422, "invalid_request", _VOTE)
+    return Intent(decision, digest_of(document, _WHERE), text_of(document, "reason", _VOTE), alone)
 
 
 def checked_reason(reason: str | None) -> str | None:
@@ -220,6 +230,7 @@ def _item(question: Question, view: View, person: Principal, now: datetime) -> d
     item = {
         "id": str(question.ref),
         "state": question.state,
+        "status": question.status,
         "function": question.function,
         "requester": question.requester.id,
         "on_behalf_of": question.requester.on_behalf_of,
@@ -242,6 +253,7 @@ def _outcome(question: Question) -> dict[str, Any]:
     return {
         "id": str(question.ref),
         "state": question.state,
+        "status": question.status,
         "votes": [{"reviewer": ballot.reviewer, "decision": ballot.decision} for ballot in question.ballots],
         "requirements": _progress(question),
     }

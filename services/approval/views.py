@@ -13,7 +13,7 @@ from callgate.sealing import Place, Sealer
 from contracts.events import ArgumentsMasked, Finding, Recorded
 from contracts.model import JsonValue
 from contracts.subjects import CallRef
-from services.approval.domain import Ballot, Question
+from services.approval.domain import Ballot, CallFacts
 
 KEPT = 512
 KEPT_BYTES = 64 * 1024
@@ -38,18 +38,18 @@ class Views:
         self._sealer = sealer
         self._kept: OrderedDict[str, View] = OrderedDict()
 
-    async def of(self, question: Question) -> View:
+    async def of(self, call: CallFacts) -> View:
         """The arguments that policy judged, masked. BrokerAway."""
-        kept = self._kept.get(question.masked.digest)
+        kept = self._kept.get(call.masked.digest)
         if kept is not None:
-            self._kept.move_to_end(question.masked.digest)
+            self._kept.move_to_end(call.masked.digest)
             return kept
         try:
-            view, size = await self._open(question)
+            view, size = await self._open(call)
         except Rejected as rejected:  # a session's keys may have been erased while its call waited
             return View(withheld=rejected.code)
         if size <= KEPT_BYTES:
-            self._kept[question.masked.digest] = view
+            self._kept[call.masked.digest] = view
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return view
@@ -64,8 +64,8 @@ class Views:
             return None
         return text.decode(errors="replace")
 
-    async def _open(self, question: Question) -> tuple[View, int]:
-        recorded = await self._read(question)
+    async def _open(self, call: CallFacts) -> tuple[View, int]:
+        recorded = await self._read(call)
         masked = recorded.data
         if not isinstance(masked, ArgumentsMasked) or masked.view is None:
             raise Rejected("no_view", "the arguments could not be inspected")
@@ -76,11 +76,11 @@ class Views:
         except JsonTextError as error:
             raise Rejected(error.code, "the view is no JSON that we accept") from None
 
-    async def _read(self, question: Question) -> Recorded:
-        """The one event by its sequence: its chain was verified when the question was read."""
-        stream, subject = question.ref.partition.stream, question.ref.subject(ArgumentsMasked.NAME)
-        message = await reading.leader_next(self._client, stream, subject, question.masked.sequence)
+    async def _read(self, call: CallFacts) -> Recorded:
+        """The one event by its sequence: its chain was verified when the call was read."""
+        stream, subject = call.ref.partition.stream, call.ref.subject(ArgumentsMasked.NAME)
+        message = await reading.leader_next(self._client, stream, subject, call.masked.sequence)
         verified = self._verifier.verify(message) if message is not None else None
-        if not isinstance(verified, Recorded) or verified.digest != question.masked.digest:
+        if not isinstance(verified, Recorded) or verified.digest != call.masked.digest:
             raise Rejected("view_missing", "the event of the masked arguments is not where it was")
         return verified

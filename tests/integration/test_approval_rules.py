@@ -83,7 +83,6 @@ async def replica(stage: Scene, heard: Heard) -> AsyncIterator[Deciding]:
             timers=Timers(platform.client),
             notices=heard,
             waiting=waiting,
-            partitions=platform.partitions,
             clock=platform.clock,
             sweep_every=0.2,
         )

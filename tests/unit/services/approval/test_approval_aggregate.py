@@ -125,6 +125,9 @@ class MemoryLog:
     def __init__(self, story: Story) -> None:
         self.story = story
 
+    def origin(self, ref: CallRef) -> Origin:
+        return Origin(ref, GENESIS)
+
     async def read(self, ref: CallRef) -> Chain:
         call = self.story.call if ref == self.story.ref else Call(ref, GENESIS)
         return Chain(call, (), self.story.sequence)
