@@ -5,9 +5,9 @@ for people to decide, and the policies in between say for whom. Whatever cannot 
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import jsonschema_rs
@@ -120,6 +120,28 @@ def decide(rules: Rules, facts: CallFacts) -> Verdict:
     if not requirements:
         return _verdict(policies, facts, "denied", "no_approvers", deciding)
     return _verdict(policies, facts, "approval_required", "approval_required", deciding, requirements)
+
+
+def decide_amended(rules: Rules, facts: CallFacts, asked: Sequence[Requirement], asked_at: datetime) -> Verdict:
+    """The judgement of arguments that a person changed: never allowed on their word alone.
+
+    Where the policies would let them pass, whoever was `asked` at `asked_at` is asked again, for as long as then.
+    """
+    verdict = decide(rules, facts)
+    if verdict.outcome != "allowed" or rules.policies is None:
+        return verdict
+    requirements = tuple(_renewed(requirement, facts.now - asked_at) for requirement in asked)
+    policies = tuple(sorted({name for requirement in requirements for name in requirement.policies}))
+    standing = tuple(name for name in policies if name in rules.policies.policies)
+    used = _facts_used(rules.policies, (*verdict.policies, *standing), facts.view)
+    return replace(
+        verdict,
+        outcome="approval_required",
+        code="amended",
+        policies=policies,
+        requirements=requirements,
+        facts=used,
+    )
 
 
 def decide_approved(rules: Rules, facts: CallFacts, requirements_met: RequirementsMet, asked_at: datetime) -> Verdict:
@@ -256,6 +278,17 @@ def _requirements(policies: PolicySet, deciding: tuple[str, ...], asked_at: date
     approvals = [(name, policies.policies[name].approval) for name in deciding]
     requirements = [approval.requirement(name, asked_at) for name, approval in approvals if approval is not None]
     return tuple(requirements) if len(requirements) == len(deciding) else ()
+
+
+def _renewed(requirement: Requirement, later: timedelta) -> Requirement:
+    """The same, asked that much later."""
+    times: dict[str, Any] = {"expires_at": requirement.expires_at + later}
+    if requirement.remind_at is not None:
+        times["remind_at"] = requirement.remind_at + later
+    if requirement.escalation is not None:
+        escalation = requirement.escalation
+        times["escalation"] = escalation.model_copy(update={"at": escalation.at + later})
+    return requirement.model_copy(update=times)
 
 
 def _refusal(policies: PolicySet, facts: CallFacts, evaluation: Evaluation) -> Verdict:

@@ -23,6 +23,7 @@ from services.policy.domain import (
     SessionFacts,
     Verdict,
     decide,
+    decide_amended,
     decide_approved,
     decide_granted,
 )
@@ -34,8 +35,8 @@ logger = logging.getLogger("services.policy")
 _UNKNOWN_FUNCTION = "0" * 64
 """Stands for the digest of a function that nobody declared."""
 
-_TOKENS_REFUSED = frozenset({"token_invalid", "token_not_allowed"})
-"""What masking says of tokens that it did not resolve: the agent's own mistakes, so it is told which."""
+_NAMED = frozenset({"token_invalid", "token_not_allowed", "patch_does_not_apply"})
+"""What masking says of tokens that it did not resolve, and of an amendment: people's own mistakes, so they are told."""
 
 
 class Policy:
@@ -63,6 +64,10 @@ class Policy:
 
     async def on_arguments_masked(self, recorded: Recorded, delivery: Delivery) -> None:
         """3. The first judgement: allowed, denied, or held back until people approve."""
+        masked = recorded.data
+        if isinstance(masked, ArgumentsMasked) and masked.amended:
+            await self._on_amended(recorded, delivery)
+            return
         rules = self._rules()
         facts = await self._facts(recorded, rules)
         verdict, use = decide(rules, facts), None
@@ -71,6 +76,17 @@ class Policy:
         if use is not None:
             verdict = decide_granted(rules, facts)
         await self._append(verdict, facts, recorded, delivery, use)
+
+    async def _on_amended(self, recorded: Recorded, delivery: Delivery) -> None:
+        """3, of arguments that a person changed: others than the author must approve, so no grant counts."""
+        call = (await self._log.read(recorded.ref)).around(recorded)
+        asked = call.last_recorded(ApprovalRequired)
+        if call.head_digest != recorded.digest or asked is None or not isinstance(asked.data, ApprovalRequired):
+            return  # answered already, or no part of the chain
+        rules = self._rules()
+        facts = await self._facts(recorded, rules)
+        verdict = decide_amended(rules, facts, asked.data.requirements, asked.event.at)
+        await self._append(verdict, facts, recorded, delivery)
 
     async def on_approved(self, recorded: Recorded, delivery: Delivery) -> None:
         """3, again: under the policies of this moment, with the votes that the chain proves."""
@@ -97,7 +113,7 @@ class Policy:
             session=await self._sessions.before(recorded.ref) if wanted else SessionFacts(),
             now=self._clock(),
             frozen=self._freezes.stopping(masked.principal, recorded.ref.session_id, masked.function) is not None,
-            refusal=next((code for code in masked.uninspectable if code in _TOKENS_REFUSED), "uninspectable"),
+            refusal=next((code for code in masked.uninspectable if code in _NAMED), "uninspectable"),
         )
 
     async def _open(self, recorded: Recorded, masked: ArgumentsMasked) -> tuple[JsonValue, JsonValue, bool]:

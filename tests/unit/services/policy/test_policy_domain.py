@@ -10,7 +10,7 @@ import pytest
 from callgate.cedar.policies import PolicySet
 from callgate.cedar.schema import cedar_schema
 from callgate.errors import ConfigurationError
-from contracts.events import InputProblem, Requirement
+from contracts.events import Escalation, InputProblem, Requirement
 from contracts.functions import Catalog, FunctionSpec, HttpConnection
 from contracts.identity import Principal
 from services.policy.domain import (
@@ -20,6 +20,7 @@ from services.policy.domain import (
     SessionFacts,
     Verdict,
     decide,
+    decide_amended,
     decide_approved,
     prepare,
 )
@@ -400,3 +401,48 @@ def test_findings_session_and_time_reach_policies() -> None:
     assert judged(condition, busy) == "denied"
     assert judged(condition, call()) == "allowed"
     assert judged('context.now == datetime("2026-01-31T12:00:00Z")', call()) == "denied"
+
+
+# Amended
+
+
+def required(asked_at: datetime, **more: Any) -> Requirement:
+    """What people were asked at that time."""
+    expires_at = asked_at + timedelta(minutes=15)
+    return Requirement(policies=("large",), approvers=("finance",), quorum=2, expires_at=expires_at, **more)
+
+
+def test_what_is_amended_so_that_it_may_pass_waits_for_those_who_were_asked() -> None:
+    """For as long as then, from now on; nothing else about the question changes."""
+    before, minute = NOW - timedelta(minutes=5), timedelta(minutes=1)
+    escalation = Escalation(approvers=("leads",), at=before + 2 * minute)
+    asked = required(before, remind_at=before + minute, escalation=escalation, each=True, break_glass=("ops",))
+    verdict = decide_amended(rules(PERMIT, LARGE), call(amount=40), (asked,), before)
+    assert (verdict.outcome, verdict.code, verdict.policies) == ("approval_required", "amended", ("large",))
+    (renewed,) = verdict.requirements
+    assert renewed == required(
+        NOW,
+        remind_at=NOW + minute,
+        escalation=Escalation(approvers=("leads",), at=NOW + 2 * minute),
+        each=True,
+        break_glass=("ops",),
+    )
+    assert verdict.facts == {"/amount": 40}
+
+
+def test_it_waits_even_where_those_policies_are_gone() -> None:
+    asked = (required(NOW), required(NOW).model_copy(update={"policies": ("gone",)}))
+    verdict = decide_amended(rules(PERMIT), call(amount=40), asked, NOW)
+    assert (verdict.outcome, verdict.policies, verdict.requirements) == ("approval_required", ("gone", "large"), asked)
+
+
+def test_what_is_amended_is_judged_by_the_policies_of_today() -> None:
+    asked = (required(NOW).model_copy(update={"approvers": ("sre",)}),)
+    held_back = decide_amended(rules(PERMIT, LARGE), call(amount=250), asked, NOW)
+    assert held_back == decide(rules(PERMIT, LARGE), call(amount=250))
+    assert held_back.requirements[0].approvers == ("finance",)
+    for facts, code in ((call(amount="much"), "input_invalid"), (replace(call(), inspectable=False), "uninspectable")):
+        assert decide_amended(rules(PERMIT), facts, asked, NOW).code == code
+    assert decide_amended(rules(PERMIT, forbid("never", "true")), call(), asked, NOW).code == "forbidden"
+    assert decide_amended(Rules(None, {}), call(), asked, NOW).code == "no_policy"
+    assert decide_amended(rules(PERMIT), replace(call(), frozen=True), asked, NOW).code == "frozen"

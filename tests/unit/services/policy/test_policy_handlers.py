@@ -7,21 +7,26 @@ from typing import Any, cast
 
 import pytest
 from memory_freezes import EVERYTHING, MemoryFreezes
-from memory_log import NOW, Calls, Clock, MemoryLog, MemorySealer, delivery
+from memory_log import AGENT, NOW, RITA, Calls, Clock, MemoryLog, MemorySealer, delivery
 
 from callgate.cedar.policies import InvalidPolicies, PolicySet
 from callgate.cedar.schema import cedar_schema
 from callgate.errors import BrokerAway, LostRace, Rejected, Retryable
+from callgate.ids import uuid7
+from callgate.sealing import Place
 from contracts.events import (
     Allowed,
     ApprovalRequired,
+    ArgumentsAmended,
     ArgumentsMasked,
     Cancelled,
     Denied,
     EventData,
     GrantUse,
+    Proof,
     Recorded,
     Requirement,
+    make_event,
 )
 from contracts.functions import Catalog, FunctionSpec, HttpConnection
 from contracts.subjects import CallRef
@@ -323,6 +328,77 @@ async def test_a_decision_is_written_once(scene: Scene, fault: Any) -> None:
     else:
         await scene.judged(masked)
     assert scene.log.names(masked.ref) == ["requested", "arguments_masked", "allowed"]
+
+
+# Amended
+
+
+def amended(scene: Scene, **arguments: Any) -> Recorded:
+    """A reviewer changed the arguments of a call that waits, and masking has answered."""
+    asked = scene.log.call(scene.calls(amount=250).approved().ref)
+    ref = scene.calls(amount=250).masked().ref
+    question = asked.last(ApprovalRequired)
+    assert question is not None
+    asked_at = scene.log.put(ref, question)
+    proof = Proof(issuer=RITA.issuer, subject=RITA.id, digest=asked_at.digest)
+    scene.clock.advance(60)
+    sealed = scene.sealer.put(b"[]", Place(ref, asked_at.event.event_id, "patch"), "raw")
+    answered = scene.log.put(ref, ArgumentsAmended(author=RITA, patch=sealed, proof=proof))
+    event_id, body = uuid7(), json.dumps(arguments).encode()
+    data = ArgumentsMasked(
+        function="shop.pay",
+        principal=AGENT,
+        arguments=scene.sealer.put(body, Place(ref, event_id, "arguments"), "raw"),
+        view=scene.sealer.put(body, Place(ref, event_id, "view"), "view"),
+        amended=True,
+    )
+    return scene.log.write(make_event(event_id, ref, scene.clock(), answered.digest, data), ref)
+
+
+async def test_amended_arguments_wait_for_people_even_where_policies_would_let_them_pass(scene: Scene) -> None:
+    scene.grants.given = GrantUse(grant_id="g1", granted="c" * 64, number=2)
+    masked = amended(scene, amount=40)
+    data = await scene.judged(masked)
+    assert isinstance(data, ApprovalRequired)
+    (requirement,) = data.requirements
+    assert requirement.expires_at == scene.clock() + timedelta(minutes=15)
+    assert scene.grants.asked == 0, "whoever amended may be who granted"
+    assert scene.log.call(masked.ref).state == "approval_required"
+
+
+async def test_amended_arguments_that_policies_forbid_are_denied(scene: Scene) -> None:
+    scene.use(PERMIT, NEVER)
+    data = await scene.judged(amended(scene, amount=40))
+    assert isinstance(data, Denied)
+    assert data.policies == ("never",)
+
+
+async def test_an_amendment_that_did_not_apply_is_denied_by_its_name(scene: Scene) -> None:
+    masked = amended(scene, amount=40)
+    nothing = {"arguments": None, "view": None, "uninspectable": ("patch_does_not_apply",)}
+    (*before, _) = scene.log.events[masked.ref]
+    scene.log.events[masked.ref] = before
+    data = await scene.judged(scene.log.put(masked.ref, masked.data.model_copy(update=nothing)))
+    assert isinstance(data, Denied)
+    assert data.code == "patch_does_not_apply"
+
+
+async def test_an_amendment_that_was_answered_is_left_alone(scene: Scene) -> None:
+    masked = amended(scene, amount=40)
+    for number in (1, 2):
+        await scene.policy.on_arguments_masked(masked, delivery(number))
+    assert scene.log.names(masked.ref)[-2:] == ["arguments_masked", "approval_required"]
+    assert not scene.log.call(masked.ref).aliens
+
+
+async def test_arguments_that_only_claim_to_be_amended_are_left_alone(scene: Scene) -> None:
+    masked = scene.calls(amount=40).masked()
+    claimed = make_event(
+        uuid7(), masked.ref, NOW, masked.event.follows, masked.data.model_copy(update={"amended": True})
+    )
+    scene.log.events[masked.ref].pop()
+    await scene.policy.on_arguments_masked(scene.log.write(claimed, masked.ref), delivery())
+    assert scene.log.names(masked.ref) == ["requested"]
 
 
 # The judgement after approval
