@@ -8,6 +8,7 @@ from nats.aio.client import Client
 from callgate.control import Feed
 from callgate.identity.claims import Verified
 from callgate.records import Records, Standing
+from contracts.identity import Principal
 from contracts.records import Revoked, Unrevoked
 from contracts.revocations import Revocation, Revocations
 from contracts.subjects import ALL_REVOCATIONS
@@ -37,3 +38,9 @@ class RevocationBook:
         """Whether the token is revoked at this moment, as far as is known: what `Authenticator` asks."""
         issued = datetime.fromtimestamp(verified.issued_at, UTC)
         return self._revocations.ending(verified.principal, issued, self._clock()) is not None
+
+    def ended(self, person: Principal) -> bool:
+        """The same of somebody who signed in: what the session began with counts as issued when they proved who they
+        are, and as older than every revocation where nothing says when that was."""
+        since = person.authenticated_at or datetime.min.replace(tzinfo=UTC)
+        return self._revocations.ending(person, since, self._clock()) is not None

@@ -9,7 +9,6 @@ from callgate.cedar.entities import call_entity
 from callgate.cedar.people import Right
 from callgate.cedar.published import PublishedPolicies
 from callgate.identity.authenticator import Authenticator
-from callgate.identity.errors import Refusal, Unauthenticated
 from contracts.functions import Catalog
 from contracts.identity import Principal
 from services.approval.aggregate import Decider
@@ -18,10 +17,7 @@ from services.approval.domain import CallFacts
 
 async def person_of(authenticator: Authenticator, request: Request) -> Principal:
     """The verified identity of a request. Unauthenticated, also where there is more than one to choose from."""
-    headers = request.headers.getlist("authorization")
-    if len(headers) > 1:
-        raise Unauthenticated(Refusal.MALFORMED_TOKEN, "send one Authorization header")
-    return await authenticator.authenticate(headers[0] if headers else None)
+    return await authenticator.identify(request)
 
 
 class Rights:

@@ -27,7 +27,8 @@ _FIELDS = 8
 
 
 class Sessions:
-    """`issuers` are those configured now; `public_url` names us where a proxy changes the Host."""
+    """`issuers` are those configured now; `public_url` names us where a proxy changes the Host; `ended` says of whom a
+    person revoked the identity."""
 
     def __init__(
         self,
@@ -36,12 +37,14 @@ class Sessions:
         lasts: timedelta,
         clock: Callable[[], datetime],
         public_url: str | None,
+        ended: Callable[[Principal], bool] = lambda _: False,
     ) -> None:
         self._cookies = cookies
         self._issuers = issuers
         self._lasts = lasts
         self._clock = clock
         self._origin = _origin(public_url) if public_url else None
+        self._ended = ended
 
     async def person(self, request: Request) -> tuple[Principal, str]:
         """Who is signed in, and their session's id, which no page shows. Unauthenticated."""
@@ -55,6 +58,8 @@ class Sessions:
             session, principal = "", None
         if principal is None or principal.issuer not in self._issuers:
             raise Unauthenticated(Refusal.MISSING_TOKEN, "sign in first")
+        if self._ended(principal):
+            raise Unauthenticated(Refusal.REVOKED, "your identity was revoked here; sign in again")
         return principal, session
 
     def begin(self, response: Response, principal: Principal, until: datetime | None = None) -> None:

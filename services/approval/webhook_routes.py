@@ -57,7 +57,7 @@ def webhook_routes(
 
 
 async def _operator(request: Request, authenticator: Authenticator, operators: frozenset[str]) -> Principal:
-    person = await authenticator.authenticate(request.headers.get("authorization"))
+    person = await authenticator.identify(request)
     if person.actors or person.on_behalf_of is not None or operators.isdisjoint(person.groups):
         raise Problem(403, "not_an_operator", "Only the groups that `approval.operators` names may look at this.")
     return person

@@ -4,12 +4,9 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-import aiohttp
-
 from callgate.cedar.published import PublishedPolicies
 from callgate.errors import ConfigurationError
-from callgate.identity.authenticator import Authenticator
-from callgate.identity.fetch import AiohttpFetcher
+from callgate.identity.opening import open_identity
 from callgate.platform import Platform
 from callgate.service import Service
 from callgate.settings import Settings
@@ -36,16 +33,14 @@ async def build(platform: Platform) -> Service:
         for partition in platform.partitions
     ]
     policies = PublishedPolicies(platform.records, platform.catalog)
-    http = aiohttp.ClientSession()
-    authenticator = Authenticator(settings.identity.issuers, clock=time.time, http=AiohttpFetcher(http))
+    identity = await open_identity(platform)
 
     async def close() -> None:
-        await authenticator.aclose()
-        await http.close()
+        await identity.close()
         await asyncio.to_thread(store.close)
 
     audited = Audited(
-        authenticator=authenticator,
+        authenticator=identity.authenticator,
         access=Access(policies, platform.records, platform.clock),
         store=store,
         log=platform.log,
@@ -56,7 +51,7 @@ async def build(platform: Platform) -> Service:
     return Service(
         role=Role.AUDIT,
         routers=(audit_routes(audited),),
-        background=(policies.follow, *(projection.follow for projection in projections)),
+        background=(policies.follow, identity.revocations.follow, *(projection.follow for projection in projections)),
         ready=lambda: _waits(projections),
         close=close,
     )

@@ -54,10 +54,9 @@ class Audited:
 
     async def who(self, request: Request) -> Principal:
         """The caller. Problem without policies, whatever is asked: then nobody may look at anything."""
-        tokens = request.headers.getlist("authorization")
-        if len(tokens) > 1:
+        if len(request.headers.getlist("authorization")) > 1:
             raise Problem(400, "several_tokens", "Send one Authorization header.")
-        person = await self.authenticator.authenticate(tokens[0] if tokens else None)
+        person = await self.authenticator.identify(request)
         if not self.access.in_force:
             raise _no_policies(NoPolicies())
         return person

@@ -3,12 +3,9 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from callgate.control import FreezeBook
 from callgate.errors import ConfigurationError
-from callgate.identity.authenticator import Authenticator
-from callgate.identity.fetch import AiohttpFetcher
+from callgate.identity.opening import open_identity
 from callgate.identity.settings import is_loopback
 from callgate.platform import Platform
 from callgate.service import Service
@@ -32,10 +29,7 @@ async def build(platform: Platform) -> Service:
         )
     freezes = FreezeBook(platform.client, platform.records, platform.clock)
     await freezes.refresh()
-    session = aiohttp.ClientSession()
-    authenticator = Authenticator(
-        settings.identity.issuers, clock=lambda: platform.clock().timestamp(), http=AiohttpFetcher(session)
-    )
+    identity = await open_identity(platform)
     waiting = Waiting(platform.client, platform.log, platform.verifier, HELD_LIMIT)
     disk = Disk(platform.client, settings.broker.disk_limit, _folder_beside_broker(settings))
     calls = Calls(
@@ -53,17 +47,13 @@ async def build(platform: Platform) -> Service:
     def ready() -> str | None:
         return disk.problem if platform.client.is_connected else "broker_away"
 
-    async def close() -> None:
-        await authenticator.aclose()
-        await session.close()
-
     return Service(
         role=Role.INGRESS,
-        routers=(routes(desk, authenticator, platform.catalog, settings.ingress),),
-        background=(disk.watch, waiting.watch_connection, freezes.follow),
+        routers=(routes(desk, identity.authenticator, platform.catalog, settings.ingress),),
+        background=(disk.watch, waiting.watch_connection, freezes.follow, identity.revocations.follow),
         ready=ready,
         stopping=waiting.release,
-        close=close,
+        close=identity.close,
     )
 
 

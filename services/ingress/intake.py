@@ -23,10 +23,9 @@ _CLOSE = {"Connection": "close"}
 
 async def caller(request: Request, authenticator: Authenticator) -> Principal:
     """Who asks. Unauthenticated becomes a problem document of its own."""
-    headers = request.headers.getlist("authorization")
-    if len(headers) > 1:
+    if len(request.headers.getlist("authorization")) > 1:
         raise Problem(400, "several_credentials", "Send one Authorization header.")
-    return await authenticator.authenticate(headers[0] if headers else None)
+    return await authenticator.identify(request)
 
 
 async def json_body(request: Request, limit: int) -> bytes:
