@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from callgate.errors import CallgateError
-from cli import control_commands, groups, output, reviewers
+from cli import agents, control_commands, groups, output, reviewers
 from cli.options import DEFAULT_CONFIG, ConfigOption, ServiceName
 
 app = typer.Typer(
@@ -116,6 +116,7 @@ def doctor(
     starting.doctor(config, monitor or ())
 
 
+agents.register(app)
 reviewers.register(app)
 control_commands.register(app)
 groups.mount(app)

@@ -14,6 +14,7 @@ from contracts.identity import Role
 from services.ingress.calls import Calls, Partitions
 from services.ingress.disk import Disk
 from services.ingress.doors import FrontDesk
+from services.ingress.reservations import Reservations
 from services.ingress.routes import routes
 from services.ingress.waiting import Waiting
 
@@ -40,6 +41,7 @@ async def build(platform: Platform) -> Service:
         catalog=platform.catalog,
         tracer=platform.tracer,
         freezes=freezes,
+        reservations=Reservations(platform.client, platform.sealer, settings.ingress.idempotency_hours, platform.clock),
         clock=platform.clock,
     )
     desk = FrontDesk(calls, admission=lambda: disk.problem)

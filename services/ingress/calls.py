@@ -17,10 +17,12 @@ from contracts.freezes import Freeze
 from contracts.functions import Catalog
 from contracts.identity import Principal
 from contracts.lifecycle import Call
-from contracts.subjects import CallRef, Partition
+from contracts.subjects import CallRef, Partition, homes
+from services.ingress.amendments import amendments_of, told
 from services.ingress.domain import (
     ANSWER_EVENTS,
     CallRequest,
+    Secret,
     is_over,
     is_own,
     may_cancel,
@@ -30,6 +32,7 @@ from services.ingress.domain import (
     secret_of,
     session_of,
 )
+from services.ingress.reservations import Reservations
 from services.ingress.waiting import FOLLOWED, Gone, Told, Waiting
 
 logger = logging.getLogger("services.ingress")
@@ -88,6 +91,7 @@ class Calls:
         catalog: Catalog,
         tracer: Tracer,
         freezes: FreezeBook,
+        reservations: Reservations,
         clock: Callable[[], datetime],
     ) -> None:
         self._log = log
@@ -97,6 +101,7 @@ class Calls:
         self._catalog = catalog
         self._tracer = tracer
         self._freezes = freezes
+        self._reservations = reservations
         self._clock = clock
 
     async def submit(
@@ -110,25 +115,52 @@ class Calls:
         told: Told | None = None,
     ) -> Call:
         """1. Records the call and waits up to `wait` seconds for its answer; `told` hears of what its caller may want
-        to know meanwhile. BadRequest for a foreign session, Frozen, PerhapsRecorded, TooLarge.
+        to know meanwhile. With a key that was used before it is the call of then, as far as that is.
 
-        What is known of freezes may be half a second old: what slips by here is denied by policy, or by the executor.
+        BadRequest for a foreign session, Frozen, KeyReused, PerhapsRecorded, TooLarge. What is known of freezes may be
+        half a second old: what slips by here is denied by policy, or by the executor.
         """
         session = session_of(principal, request.session) or mint_session(principal.session_owner)
-        freeze = self._freezes.stopping(principal, session, request.function)
-        if freeze is not None:
-            raise Frozen(freeze)
-        ref = CallRef(self._partitions.current(session), session, uuid7())
+        ref, fresh = CallRef(self._partitions.current(session), session, uuid7()), True
+        if request.key is not None:
+            taken = await self._reservations.take(principal.session_owner, request.key, request.digest, ref)
+            ref, fresh = taken, taken == ref
         if wait <= 0:
-            return self._begun(await self._record(ref, principal, request, traceparent), begun)
+            return await self._begin(ref, principal, request, traceparent, begun, fresh=fresh)
         async with self._waiting.hold(ref, FOLLOWED if told else ANSWER_EVENTS) as held:
-            recorded = await self._record(ref, principal, request, traceparent)
-            return await held.until_answered(self._begun(recorded, begun), wait, gone, told)
+            call = await self._begin(ref, principal, request, traceparent, begun, fresh=fresh)
+            return await held.until_answered(call, wait, gone, told)
 
-    def _begun(self, recorded: Recorded, begun: Begun | None) -> Call:
+    async def _begin(
+        self,
+        ref: CallRef,
+        principal: Principal,
+        request: CallRequest,
+        traceparent: str | None,
+        begun: Begun | None,
+        *,
+        fresh: bool,
+    ) -> Call:
+        """The call: recorded now, or as it stands where its id was reserved before (not `fresh`) and was used."""
+        call = None if fresh else await self._standing(ref, principal)
+        if call is None:
+            freeze = self._freezes.stopping(principal, ref.session_id, request.function)
+            if freeze is not None:
+                raise Frozen(freeze)
+            try:
+                recorded = await self._record(ref, principal, request, traceparent)
+                call = Call(ref, self._log.origin(ref).digest, (recorded,))
+            except LostRace:  # another replica, on the same key
+                call = await self._standing(ref, principal)
+                if call is None:
+                    raise PerhapsRecorded(ref) from None
         if begun is not None:
-            begun(recorded.ref)
-        return Call(recorded.ref, self._log.origin(recorded.ref).digest, (recorded,))
+            begun(ref)
+        return call
+
+    async def _standing(self, ref: CallRef, principal: Principal) -> Call | None:
+        call = (await self._log.read(ref)).call
+        return self._own(principal, call) if call.chain else None
 
     async def _record(
         self, ref: CallRef, principal: Principal, request: CallRequest, traceparent: str | None
@@ -153,6 +185,13 @@ class Calls:
             call = self._own(principal, (await self._log.read(ref)).call)
             return await held.until_answered(call, wait, gone, told)
 
+    async def of_session(self, principal: Principal, session: str) -> list[Call]:
+        """The calls of one's own session, by its id or name, in the order in which they began. BadRequest."""
+        session_id = session_of(principal, session) or session
+        homes_ = homes(session_id, self._partitions.known)
+        chains = [chain for home in homes_ for chain in await self._log.read_session(home, session_id)]
+        return [chain.call for chain in chains if is_own(chain.call, principal)]
+
     async def cancel(self, principal: Principal, call_id: str) -> Call:
         """Withdraws a call that has not begun; one that is withdrawn already stays so. UnknownCall, TooLate."""
         ref = self._ref(principal, call_id)
@@ -171,14 +210,24 @@ class Calls:
     async def outcome(self, call: Call) -> dict[str, Any]:
         """The outcome document, with what ingress may open of it."""
         secret = secret_of(call)
-        if secret is None:
-            return outcome_of(call)
+        opened = None if secret is None else await self._open(call.ref, secret)
+        unopened = opened if isinstance(opened, str) else None
+        document = outcome_of(call, opened if isinstance(opened, bytes) else None, unopened)
+        amendments = amendments_of(call)
+        if amendments:
+            secrets = {secret for amendment in amendments for secret in amendment.secrets}
+            found = {secret: await self._open(call.ref, secret) for secret in secrets}
+            views = {secret: plain for secret, plain in found.items() if isinstance(plain, bytes)}
+            document["amendments"] = [told(amendment, views) for amendment in amendments]
+        return document
+
+    async def _open(self, ref: CallRef, secret: Secret) -> bytes | str:
+        """What is sealed there, or the code that says why it does not open."""
         try:
-            place = Place(call.ref, secret.event_id, secret.field)
-            return outcome_of(call, await self._sealer.open(secret.sealed, place, "view"))
+            return await self._sealer.open(secret.sealed, Place(ref, secret.event_id, secret.field), "view")
         except Rejected as error:
-            logger.warning("an outcome does not open", extra={"call": str(call.ref), "code": error.code})
-            return outcome_of(call, unopened=error.code)
+            logger.warning("an outcome does not open", extra={"call": str(ref), "code": error.code})
+            return error.code
 
     async def events(self, principal: Principal, call_id: str, after: int) -> "AsyncIterator[Recorded | None]":
         """The call's events after a sequence, then what comes, to its end; None now and then, to show that the line

@@ -1,5 +1,6 @@
 """What ingress decides: what a request asks for, whose session it is in, and what its caller is told. Pure."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,6 +52,14 @@ class CallRequest:
     function: str
     arguments: bytes = field(repr=False)
     session: str | None = None
+    key: str | None = None
+    """The caller's idempotency key: the same key and request are one call."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of what is asked for."""
+        parts = (self.function.encode(), (self.session or "").encode(), self.arguments)
+        return hashlib.sha256(b"".join(len(part).to_bytes(8) + part for part in parts)).digest()
 
 
 def parse_request(body: bytes, depth_limit: int) -> CallRequest:

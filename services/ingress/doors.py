@@ -17,6 +17,7 @@ from contracts.model import rfc3339
 from contracts.subjects import CallRef
 from services.ingress.calls import Begun, Calls, Frozen, PerhapsRecorded, TooLate, UnknownCall
 from services.ingress.domain import BadRequest, CallRequest
+from services.ingress.reservations import KeyReused
 from services.ingress.waiting import Gone, Told, TooManyHeld
 
 
@@ -56,6 +57,10 @@ class FrontDesk:
     async def events(self, principal: Principal, call_id: str, after: int) -> AsyncIterator[Recorded | None]:
         with problems():
             return await self._calls.events(principal, call_id, after)
+
+    async def of_session(self, principal: Principal, session: str) -> list[Call]:
+        with problems():
+            return await self._calls.of_session(principal, session)
 
     async def cancel(self, principal: Principal, call_id: str) -> Call:
         with problems():
@@ -107,6 +112,9 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(404, "unknown_call", "There is no such call of yours.")
         case Frozen():
             return _frozen(error.freeze)
+        case KeyReused():
+            detail = "This Idempotency-Key was used for another request; take a new one for a new call."
+            return Problem(422, "idempotency_key_reused", detail)
         case TooLate():
             detail = "The call has begun or is over; it can no longer be withdrawn."
             return Problem(409, "too_late", detail, extra={"state": error.call.state})

@@ -11,6 +11,7 @@ _PREFERENCE = re.compile(rf"[ \t]*({_TOKEN})[ \t]*(?:=[ \t]*({_TOKEN}|{_QUOTED})
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _HEADER_LIMIT = 1024
+_IDEMPOTENCY_KEY = re.compile(r'"([ !#-\[\]-~]{1,255})"|([!#-~]{1,255})')
 
 
 class Wait(NamedTuple):
@@ -73,6 +74,20 @@ def is_json(content_types: Iterable[str]) -> bool:
         for name, _, value in (parameter.partition("=") for parameter in parameters)
         if name.strip() == "charset"
     )
+
+
+def idempotency_key(values: Iterable[str]) -> str | None:
+    """The one `Idempotency-Key`, quoted (as the IETF's draft has it) or bare; None where there is none.
+
+    ValueError where it is repeated, or not 1 to 255 visible ASCII characters: it must not be taken for absent.
+    """
+    found = tuple(values)
+    if not found:
+        return None
+    match = _IDEMPOTENCY_KEY.fullmatch(found[0].strip()) if len(found) == 1 else None
+    if match is None:
+        raise ValueError("malformed")
+    return match[1] or match[2]
 
 
 def last_event_id(text: str | None) -> int:

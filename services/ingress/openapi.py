@@ -28,7 +28,14 @@ CALL_BODY: dict[str, Any] = {
             "in": "header",
             "required": False,
             "schema": {"type": "string", "examples": ["wait=10", "respond-async"]},
-        }
+        },
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "The same key and body are one call, however often and wherever they are sent.",
+            "schema": {"type": "string", "maxLength": 257, "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"]},
+        },
     ],
 }
 
@@ -36,6 +43,21 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
 _TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
 
+_AMENDMENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["by", "at"],
+    "properties": {
+        "by": _TEXT,
+        "at": _TIME,
+        "reason": _TEXT,
+        "changes": {
+            "type": "array",
+            "description": "Masked values by JSON pointer; `before` or `after` is left out where there is none.",
+            "items": {"type": "object", "required": ["path"], "properties": {"path": _TEXT, "before": {}, "after": {}}},
+        },
+        "more": {"type": "boolean", "description": "There are more changes than are listed."},
+    },
+}
 OUTCOME: dict[str, Any] = {
     "type": "object",
     "description": "A call, as far as it is. docs/codes.md says what each `status` and `code` means.",
@@ -51,7 +73,17 @@ OUTCOME: dict[str, Any] = {
         "detail": _TEXT,
         "policies": _TEXTS,
         "problems": {"type": "array", "items": {"type": "object"}, "description": "Where the arguments are wrong."},
-        "reason": {**_TEXT, "description": "Why a reviewer said no."},
+        "reason": {**_TEXT, "description": "Why a reviewer said no, or a person that it was not done."},
+        "amendments": {
+            "type": "array",
+            "items": _AMENDMENT,
+            "description": "How reviewers changed the arguments; the call runs, if at all, with what they left.",
+        },
+        "settlement": {
+            "type": "object",
+            "properties": {"outcome": {"enum": ["done", "not_done", "run_again"]}, "at": _TIME},
+            "description": "What a person found out, or decided, where nobody knew what came of it.",
+        },
         "approvals": {
             "type": "object",
             "properties": {
@@ -106,5 +138,18 @@ KNOWN: dict[int | str, dict[str, Any]] = {
 }
 CALL: dict[int | str, dict[str, Any]] = KNOWN | {
     202: _answer("Not answered yet; the call goes on.", OUTCOME, Location="Where to ask again."),
+}
+CALLS: dict[int | str, dict[str, Any]] = {
+    200: _answer(
+        "A page of the session's calls.",
+        {
+            "type": "object",
+            "required": ["calls", "next"],
+            "properties": {
+                "calls": {"type": "array", "items": OUTCOME},
+                "next": {"type": ["string", "null"], "description": "Send it as `after` for the next page."},
+            },
+        },
+    ),
 }
 LIST: dict[int | str, dict[str, Any]] = {200: _answer("Every function.", FUNCTIONS)}

@@ -5,26 +5,28 @@ Every outcome that is known is a 200, whatever it is: a denial is an answer, not
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from callgate.errors import BrokerAway
-from callgate.http import json_response, straight
+from callgate.http import Problem, json_response, straight
 from callgate.identity.authenticator import Authenticator
 from callgate.settings import IngressSettings
 from contracts.events import Recorded
 from contracts.functions import Catalog
 from contracts.lifecycle import WAITING_FOR_PEOPLE, Call
-from services.ingress.domain import CallRequest, functions_of, is_answered, parse_request
+from services.ingress.domain import CallRequest, functions_of, is_answered, outcome_of, parse_request
 from services.ingress.doors import FrontDesk, location, problems
-from services.ingress.headers import Wait, last_event_id, traceparent_of, wait_of
+from services.ingress.headers import Wait, idempotency_key, last_event_id, traceparent_of, wait_of
 from services.ingress.intake import caller, in_thread_if_long, json_body
-from services.ingress.openapi import CALL, CALL_BODY, KNOWN, LIST
+from services.ingress.openapi import CALL, CALL_BODY, CALLS, KNOWN, LIST
 from services.ingress.views import summary_of
 from services.ingress.waiting import TooManyHeld
 
+PAGE, PAGE_LIMIT = 50, 200
 _PRIVATE = {"Cache-Control": "no-store"}
 
 
@@ -39,10 +41,29 @@ def routes(desk: FrontDesk, authenticator: Authenticator, catalog: Catalog, sett
         principal = await caller(request, authenticator)
         desk.admit()
         wait = wait_of(request.headers.getlist("prefer"), settings.wait, settings.max_wait)
-        asked = await _asked(request, settings)
+        asked = replace(await _asked(request, settings), key=_key(request))
         trace = traceparent_of(request.headers.getlist("traceparent"))
         call = await desk.submit(principal, asked, wait.seconds, request.is_disconnected, trace)
         return await _answer(desk, call, wait)
+
+    @router.get("/calls", responses=CALLS)
+    async def of_session(
+        request: Request,
+        session: str = Query(max_length=64, description="A session of yours: its id, or the name you gave it."),
+        after: str = Query("", max_length=200, description="`next` of the page before."),
+        limit: int = Query(PAGE, ge=1, le=PAGE_LIMIT),
+    ) -> Response:
+        """The calls of a session, in the order in which they began; each as far as it is, without its result."""
+        principal = await caller(request, authenticator)
+        calls = await desk.of_session(principal, session)
+        known = [str(call.ref) for call in calls]
+        if after and after not in known:
+            raise Problem(422, "bad_after", "`after` is `next` of the page before, of the same session.")
+        first = known.index(after) + 1 if after else 0
+        page = calls[first : first + limit]
+        items = [outcome_of(call) | {"answered": is_answered(call)} for call in page]
+        following = known[first + limit - 1] if first + limit < len(calls) else None
+        return json_response({"calls": items, "next": following}, headers=_PRIVATE)
 
     @router.get("/calls/{call_id}", responses=CALL)
     async def look(request: Request, call_id: str) -> Response:
@@ -74,6 +95,14 @@ def routes(desk: FrontDesk, authenticator: Authenticator, catalog: Catalog, sett
         return Response(functions, media_type="application/json")
 
     return router
+
+
+def _key(request: Request) -> str | None:
+    try:
+        return idempotency_key(request.headers.getlist("idempotency-key"))
+    except ValueError:
+        detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, e.g. a UUID."
+        raise Problem(400, "bad_idempotency_key", detail) from None
 
 
 async def _asked(request: Request, settings: IngressSettings) -> CallRequest:

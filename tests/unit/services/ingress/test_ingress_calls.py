@@ -37,6 +37,8 @@ class World:
         self.fails: CallgateError | None = None
         self.seals = True
         self.appended: list[Recorded] = []
+        self.taken_for: CallRef | None = None
+        """The call for which the key was used before."""
 
     def calls(self) -> Calls:
         world: Any = self
@@ -49,8 +51,13 @@ class World:
             CATALOG,
             PassingTracer(),
             self.freezes.as_book,
+            world,
             lambda: NOW,
         )
+
+    async def take(self, owner: str, key: str, request: bytes, ref: CallRef) -> CallRef:
+        assert (owner, key, request) == (AGENT.session_owner, "k", REQUEST.digest)
+        return self.taken_for or ref
 
     async def seal(self, plaintext: bytes, place: Any, data_class: str, now: Any) -> Any:
         if not self.seals:
@@ -195,3 +202,40 @@ async def test_a_frozen_call_is_refused_and_nothing_recorded(changed: dict[str, 
     assert problem is not None
     assert (problem.status, problem.code, problem.extra["freeze"]) == (423, "frozen", "f1")
     assert says in problem.detail
+
+
+async def test_a_key_that_is_new_changes_nothing() -> None:
+    world = World()
+    call = await world.calls().submit(AGENT, replace(REQUEST, key="k"), 0, here)
+    assert [one.ref for one in world.appended] == [call.ref]
+
+
+async def test_a_key_that_was_used_leads_to_its_call_whatever_is_frozen_since() -> None:
+    world = World(then(begun(), masked()))
+    assert world.call is not None
+    world.taken_for = world.call.ref
+    world.freezes.known.append(EVERYTHING)
+    call = await world.calls().submit(AGENT, replace(REQUEST, key="k"), 0, here)
+    assert call is world.call
+    assert world.appended == []
+
+
+async def test_a_reserved_call_that_never_came_to_stand_is_recorded_under_its_id() -> None:
+    world = World()
+    world.taken_for = begun().ref
+    call = await world.calls().submit(AGENT, replace(REQUEST, key="k"), 0, here)
+    assert call.ref == world.taken_for
+    assert [one.ref for one in world.appended] == [world.taken_for]
+
+
+async def test_of_two_replicas_with_the_same_key_the_later_finds_the_call_of_the_other() -> None:
+    world = World()
+    world.taken_for = begun().ref
+
+    async def lost(*_: Any, **__: Any) -> Recorded:
+        world.call = begun()
+        raise LostRace
+
+    world.append = lost  # type: ignore[method-assign]
+    call = await world.calls().submit(AGENT, replace(REQUEST, key="k"), 0, here)
+    assert call is world.call

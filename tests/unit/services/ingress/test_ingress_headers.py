@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingress.headers import is_json, last_event_id, preferences, traceparent_of, wait_of
+from services.ingress.headers import idempotency_key, is_json, last_event_id, preferences, traceparent_of, wait_of
 
 TRACE = f"00-{'a1' * 16}-{'b2' * 8}-01"
 
@@ -122,3 +122,25 @@ def test_a_last_event_id_that_we_never_gave_is_none(text: str | None) -> None:
 
 def test_last_event_id() -> None:
     assert (last_event_id("42"), last_event_id("٤٢"), last_event_id("-1"), last_event_id(None)) == (42, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ([], None),
+        (['"8e03978e-40d5-43dd-bc93-6894a57f9324"'], "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+        ([" bare "], "bare"),
+        (['"a key with blanks"'], "a key with blanks"),
+        (["a" * 255], "a" * 255),
+    ],
+)
+def test_an_idempotency_key_is_quoted_or_bare(values: list[str], key: str | None) -> None:
+    assert idempotency_key(values) == key
+
+
+@pytest.mark.parametrize(
+    "values", [[""], ['""'], ['"a'], ['a"'], ["a b"], ["\u00e4"], ["a" * 256], ["a", "a"], ['"a\x00"'], ['"\\"']]
+)
+def test_a_malformed_idempotency_key_is_no_absent_one(values: list[str]) -> None:
+    with pytest.raises(ValueError, match="malformed"):
+        idempotency_key(values)
