@@ -145,8 +145,9 @@ class Provider:
         self._client = client
         self._http = http
         self._now = now
-        # An ID token is meant for our client; all else about it is as with the tokens of the API.
-        accepted = issuer.model_copy(update={"audience": client.client_id})
+        # An ID token is a plain JWT meant for our client; all else about it is as with the tokens of the API.
+        as_client = {"audience": client.client_id, "authorized_parties": (), "token_types": ("JWT",)}
+        accepted = issuer.model_copy(update=as_client | {"sender_constrained": False})
         self._authenticator = Authenticator([accepted], clock=now, http=http)
         self._metadata: tuple[Metadata, float] | None = None
         self._discovery: asyncio.Task[None] | None = None
@@ -182,7 +183,8 @@ class Provider:
         id_token = await self._exchanged(metadata, answer["code"], attempt.verifier)
         try:
             principal = await self._authenticator.authenticate(f"Bearer {id_token}")
-            check_id_token(parse_object(id_token.split(".")[1], "claims"), self._client.client_id, attempt.nonce)
+            claims = parse_object(id_token.split(".")[1], "token's claims")
+            check_id_token(claims, self._client.client_id, attempt.nonce)
         except Unauthenticated as error:
             raise SignInFailed(error.status, error.code, f"Not signed in: {error.detail}. Sign in again.") from None
         return SignedIn(principal, id_token)
@@ -213,9 +215,9 @@ class Provider:
         return self._metadata[0]  # an older one where the issuer did not answer: its endpoints hardly ever change
 
     async def _discover(self) -> None:
-        url = self._issuer.issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
-            self._metadata = parse_metadata(await self._http.get(url), self._issuer), self._now()
+            document = await self._http.get(self._issuer.discovery_urls[0])
+            self._metadata = parse_metadata(document, self._issuer), self._now()
         except (FetchFailed, ValueError):
             return
 

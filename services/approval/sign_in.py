@@ -219,4 +219,4 @@ def _answer(request: Request) -> dict[str, str]:
 
 def _end_of(token: str) -> datetime:
     """When a token ends that was verified. Unauthenticated."""
-    return datetime.fromtimestamp(parse_object(token.split(".")[1], "claims")["exp"], UTC)
+    return datetime.fromtimestamp(parse_object(token.split(".")[1], "token's claims")["exp"], UTC)
