@@ -11,6 +11,7 @@ from callgate.jsontext import JsonTextError, dump, parse
 from contracts.events import (
     ApprovalRequired,
     Denied,
+    OutcomeSettled,
     Rejected,
     ResultMasked,
     Sealed,
@@ -22,7 +23,7 @@ from contracts.lifecycle import ANSWERING, TRANSITIONS, Call
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import SESSION_ID, CallRef, Partition, homes
 from contracts.tally import standing_votes
-from services.ingress.explanations import explain
+from services.ingress.explanations import explain, explain_settled
 from services.ingress.views import findings_of, requirements_of, shown
 
 FUNCTION = re.compile(rf"{NAME.pattern}\.{NAME.pattern}")
@@ -150,8 +151,10 @@ class Secret(NamedTuple):
 
 
 def secret_of(call: Call) -> Secret | None:
-    """What must be opened to tell the outcome: the result's view, or why a person said no."""
+    """What must be opened to tell the outcome: the result's view, or why a person said no, or that it was not done."""
     head = call.chain[-1]
+    if isinstance(head.data, OutcomeSettled) and call.settled_as_not_done:
+        return Secret(head.data.reason, head.event.event_id, "reason")
     if isinstance(head.data, ResultMasked):
         return Secret(head.data.view, head.event.event_id, "view") if head.data.view is not None else None
     if isinstance(head.data, Rejected):
@@ -186,9 +189,13 @@ def outcome_of(call: Call, opened: bytes | None = None, unopened: str | None = N
     if problems:
         document["problems"] = [problem.model_dump() for problem in problems]
     detail = explain(document["status"], document.get("code"), problems)
+    settled = call.last_recorded(OutcomeSettled)
+    if settled is not None and isinstance(settled.data, OutcomeSettled):
+        document["settlement"] = {"outcome": settled.data.outcome, "at": rfc3339(settled.event.at)}
+        detail = detail or explain_settled(settled.data)
     if detail is not None:
         document["detail"] = detail
-    if isinstance(data, Rejected) and opened is not None:
+    if isinstance(data, (Rejected, OutcomeSettled)) and opened is not None:
         document["reason"] = opened.decode("utf-8", "replace")
     approvals = _approvals(call)
     return document | {"approvals": approvals} if approvals else document

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from contracts.events import InputProblem
+from contracts.events import InputProblem, OutcomeSettled
 
 _SCHEMA = "GET /v1/functions shows each function's input schema."
 
@@ -17,6 +17,7 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "unknown_function": "There is no such function; GET /v1/functions lists them.",
         "frozen": "A person froze such calls; nothing was run. Ask again once that is lifted.",
         "uninspectable": "Part of the arguments could not be inspected: too deep, too large or too many findings.",
+        "patch_does_not_apply": "A reviewer's change does not fit the arguments, so nothing was run. Call again.",
         "token_invalid": "A token (`tok_…`) is none of this session's, or was changed; give it back as you got it.",
         "token_not_allowed": "A token (`tok_…`) stands for something that this parameter does not accept.",
         "input_invalid": f"The arguments break the function's schema. {_SCHEMA}",
@@ -78,6 +79,16 @@ _ELSE: Mapping[str, str] = MappingProxyType(
         "rejected": "A reviewer said no; it was not run.",
     }
 )
+
+
+def explain_settled(settled: OutcomeSettled) -> str:
+    """What a person said of an outcome that nobody knew, for what came after."""
+    if settled.outcome == "run_again":
+        return "Nobody knew whether it had happened; a person looked into it and had it run again."
+    if settled.outcome == "not_done":
+        return FAILED["settled_as_not_done"]
+    told = "the result is what they found" if settled.result is not None else "what the function answered is not known"
+    return f"A person looked into it: it was done; {told}."
 
 
 def explain(status: str, code: str | None, problems: Sequence[InputProblem] = ()) -> str | None:

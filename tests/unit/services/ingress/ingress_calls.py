@@ -66,8 +66,8 @@ def then(call: Call, *more: EventData) -> Call:
     return call
 
 
-def masked() -> ArgumentsMasked:
-    return ArgumentsMasked(function="crm.get", principal=AGENT, arguments=SECRET, view=SECRET)
+def masked(amended: bool = False) -> ArgumentsMasked:
+    return ArgumentsMasked(function="crm.get", principal=AGENT, arguments=SECRET, view=SECRET, amended=amended)
 
 
 def question(quorum: int = 1) -> ApprovalRequired:
@@ -110,17 +110,19 @@ def result(content_type: str | None = "application/json", withheld: str | None =
     return ResultMasked(status=200, content_type=content_type, view=view, findings=(found,), withheld=withheld)
 
 
-def settled(outcome: str) -> Call:
+def settled(outcome: str, known: Sealed | None = None) -> Call:
+    """With a result where that is known."""
     call = then(started(), OutcomeUnknown(code="timed_out"))
     proof = Proof(issuer=REVIEWER.issuer, subject=REVIEWER.id, digest=call.head_digest)
-    data = {"by": REVIEWER, "outcome": outcome, "reason": SECRET, "proof": proof}
+    data = {"by": REVIEWER, "outcome": outcome, "result": known, "reason": SECRET, "proof": proof}
     return then(call, OutcomeSettled.model_validate(data))
 
 
-def amended() -> Call:
-    call = asked()
-    proof = Proof(issuer=REVIEWER.issuer, subject=REVIEWER.id, digest=call.head_digest)
-    return then(call, ArgumentsAmended(author=REVIEWER, patch=SECRET, proof=proof))
+def amended(call: Call | None = None, reason: Sealed | None = None) -> Call:
+    """A call that waits, the next time after the arguments were changed."""
+    call = asked() if call is None else call
+    proof = Proof(issuer=REVIEWER.issuer, subject=REVIEWER.id, digest=call.open_question)
+    return then(call, ArgumentsAmended(author=REVIEWER, patch=SECRET, reason=reason, proof=proof))
 
 
 def every_state() -> dict[str, tuple[Call, str]]:

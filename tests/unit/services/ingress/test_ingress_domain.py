@@ -23,10 +23,11 @@ from ingress_calls import (
 )
 
 from callgate.ids import mint_session, name_session, owns_session
-from contracts.events import Cancelled, Rejected, Requested
+from contracts.events import Cancelled, OutcomeSettled, OutcomeUnknown, Rejected, Requested
 from contracts.functions import Catalog, HttpConnection
 from contracts.identity import Principal
 from contracts.lifecycle import ANSWERING, NOTHING, TERMINAL, TRANSITIONS, Call
+from contracts.model import rfc3339
 from contracts.subjects import Partition
 from services.ingress.domain import (
     ANSWER_EVENTS,
@@ -223,6 +224,42 @@ def test_a_rejection_tells_the_reviewers_reason() -> None:
     assert (secret.event_id, secret.field) == (call.votes[-1].event.event_id, "reason")
     assert outcome_of(call, "trop risqué".encode())["reason"] == "trop risqué"
     assert "reason" not in outcome_of(call, unopened="key_missing")
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "words"),
+    [
+        (settled("done"), "running", "what the function answered is not known"),
+        (settled("done", SECRET), "running", "the result is what they found"),
+        (then(settled("done", SECRET), result()), "completed", "the result is what they found"),
+        (settled("not_done"), "failed", "it did not happen"),
+        (settled("run_again"), "running", "had it run again"),
+    ],
+)
+def test_what_a_person_settled_is_told_in_words(call: Call, status: str, words: str) -> None:
+    document = outcome_of(call)
+    assert document["status"] == status
+    assert words in document["detail"]
+    recorded = call.last_recorded(OutcomeSettled)
+    assert recorded is not None
+    assert document["settlement"] == {"outcome": recorded.data.outcome, "at": rfc3339(recorded.event.at)}  # type: ignore[attr-defined]
+
+
+def test_what_was_not_done_tells_why() -> None:
+    call = settled("not_done")
+    secret = secret_of(call)
+    assert secret is not None
+    assert (secret.event_id, secret.field) == (call.chain[-1].event.event_id, "reason")
+    assert outcome_of(call, b"their books have nothing")["reason"] == "their books have nothing"
+    assert secret_of(settled("run_again")) is None
+    assert secret_of(settled("done")) is None
+
+
+def test_an_unknown_outcome_after_a_settlement_is_told_as_one() -> None:
+    call = then(settled("run_again"), OutcomeUnknown(code="frozen"))
+    document = outcome_of(call)
+    assert (document["status"], document["code"]) == ("unknown", "frozen")
+    assert is_answered(call)
 
 
 def test_a_rejection_without_a_reason_has_none() -> None:
