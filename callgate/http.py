@@ -222,12 +222,17 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 async def _unauthenticated(_: Request, error: Exception) -> Response:
     assert isinstance(error, Unauthenticated)  # noqa: S101
+    return unauthenticated(error).response()
+
+
+def unauthenticated(error: Unauthenticated) -> Problem:
+    """What somebody is told who is nobody here."""
     detail = f"{error.detail[:1].upper()}{error.detail[1:]}."
     if error.status == 503:
-        return Problem(503, error.code, detail, {"Retry-After": "5"}).response()
+        return Problem(503, error.code, detail, {"Retry-After": "5"})
     if error.code is not Refusal.MISSING_TOKEN:
         detail += " Send the header `Authorization: Bearer <token>` with a valid one."
-    return Problem(error.status, error.code, detail, {"WWW-Authenticate": error.challenge}).response()
+    return Problem(error.status, error.code, detail, {"WWW-Authenticate": error.challenge})
 
 
 async def _broker_away(_: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from callgate.cedar.published import PublishedPolicies
 from callgate.control import FreezeBook
 from callgate.errors import ConfigurationError
 from callgate.identity.opening import open_identity
@@ -14,6 +15,7 @@ from contracts.identity import Role
 from services.ingress.calls import Calls, Partitions
 from services.ingress.disk import Disk
 from services.ingress.doors import FrontDesk
+from services.ingress.mcp.door import mcp_door
 from services.ingress.reservations import Reservations
 from services.ingress.routes import routes
 from services.ingress.waiting import Waiting
@@ -45,16 +47,30 @@ async def build(platform: Platform) -> Service:
         clock=platform.clock,
     )
     desk = FrontDesk(calls, admission=lambda: disk.problem)
+    policies = PublishedPolicies(platform.records, platform.catalog)
+    await policies.refresh()
+    mcp = mcp_door(desk, identity.authenticator, platform.catalog, policies, settings)
 
     def ready() -> str | None:
         return disk.problem if platform.client.is_connected else "broker_away"
 
+    def stopping() -> None:
+        waiting.release()
+        mcp.stop()
+
     return Service(
         role=Role.INGRESS,
-        routers=(routes(desk, identity.authenticator, platform.catalog, settings.ingress),),
-        background=(disk.watch, waiting.watch_connection, freezes.follow, identity.revocations.follow),
+        routers=(routes(desk, identity.authenticator, platform.catalog, settings.ingress), mcp.router()),
+        background=(
+            disk.watch,
+            waiting.watch_connection,
+            freezes.follow,
+            identity.revocations.follow,
+            policies.follow,
+            mcp.keep,
+        ),
         ready=ready,
-        stopping=waiting.release,
+        stopping=stopping,
         close=identity.close,
     )
 

@@ -1,0 +1,67 @@
+"""Outcomes as results of `tools/call`. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcp_types import CallToolResult, TextContent
+
+from callgate.http import Problem
+from services.ingress.answers import answer_of, standing
+
+OUTCOME_TOOL, CANCEL_TOOL = "callgate_outcome", "callgate_cancel"
+"""Tools of the door's own. No function's tool can be called that: those have a hyphen."""
+CALL_META = "dev.callgate/call"
+_KEPT = ("id", "session", "function", "status", "code", "policies", "findings", "withheld", "approvals")
+
+
+def result_of(document: Mapping[str, Any]) -> CallToolResult:
+    """The result of a call whose outcome is known. A denial is an error of the tool, which the model can act on."""
+    answer = answer_of(document)
+    texts = [answer.text, *([answer.notes] if answer.notes else [])]
+    if answer.has_body:
+        structured = answer.body if isinstance(answer.body, dict) else {"result": answer.body}
+    elif document["status"] == "completed" and "withheld" not in document:
+        structured = {"result": answer.text}
+    else:
+        structured = {"callgate": told_of(document)}
+    return _result(texts, structured, document, answer.is_error)
+
+
+def pending_of(document: Mapping[str, Any], tool: str, hold: float) -> CallToolResult:
+    """The result of a call that has no answer yet: how it stands, and how to get the answer."""
+    text = (
+        f"This call is recorded and has no answer yet: {standing(document)}. It goes on by itself; do not call "
+        f'{tool} again for it. For its answer call {OUTCOME_TOOL} with {{"call_id": "{document["id"]}"}}, which waits '
+        f"up to {hold:.0f} seconds each time. {CANCEL_TOOL} withdraws it while it has not begun."
+    )
+    return _result([text], {"callgate": told_of(document)}, document, is_error=False)
+
+
+def refusal_of(problem: Problem) -> CallToolResult:
+    """The result of a call that was not taken, or of which it is not known whether it was."""
+    call_id = problem.extra.get("id")
+    if call_id is not None:
+        text = f'{problem.detail} Call {OUTCOME_TOOL} with {{"call_id": "{call_id}"}} before you call again.'
+    else:
+        retry = "You may make the same call again in a moment." if problem.status == 503 else ""
+        text = f"Not run ({problem.code}). {problem.detail} {retry}".rstrip()
+    told = {"code": problem.code, "detail": problem.detail, **problem.extra}
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content={"callgate": told}, is_error=True
+    )
+
+
+def told_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What programs are told of a call beside the function's own answer."""
+    return {name: document[name] for name in _KEPT if name in document}
+
+
+def _result(
+    texts: list[str], structured: dict[str, Any], document: Mapping[str, Any], is_error: bool
+) -> CallToolResult:
+    return CallToolResult(
+        content=[TextContent(type="text", text=text) for text in texts],
+        structured_content=structured,
+        is_error=is_error,
+        _meta={CALL_META: told_of(document)},
+    )
