@@ -13,12 +13,13 @@ from pathlib import Path
 from callgate import keys
 from callgate.errors import ConfigurationError, Fatal
 from callgate.host import Build, bind, run_services, serve_http
+from callgate.identity.client_settings import SignInSettings
 from callgate.identity.settings import IssuerSettings
 from callgate.platform import Platform, open_platform
 from callgate.settings import Settings
 from callgate.telemetry import describe
 from cli.children import start_python
-from cli.dev_issuer import DevIssuer, dev_issuer_app
+from cli.dev_issuer import CLIENT_ID, DevIssuer, dev_issuer_app
 from cli.dev_issuer.people import DEMO_PEOPLE
 from cli.embedded import EmbeddedBroker
 from cli.provisioning import provision_deployment
@@ -151,9 +152,11 @@ async def _with_issuer(settings: Settings, stack: contextlib.AsyncExitStack) -> 
         return settings, None
     listener = bind(development.issuer, "development.issuer")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    issuer = DevIssuer.open(settings.state / "development" / "issuer", issuer_url=url, audience=AUDIENCE)
+    folder = settings.state / "development" / "issuer"
+    issuer = DevIssuer.open(folder, issuer_url=url, audience=AUDIENCE, public_url=settings.public_url)
     await stack.enter_async_context(serve_http(dev_issuer_app(issuer), listener))
-    accepted = IssuerSettings(issuer=url, audience=AUDIENCE, algorithms=("ES256",))
+    client = SignInSettings(client_id=CLIENT_ID, name="development", label="the development issuer")
+    accepted = IssuerSettings(issuer=url, audience=AUDIENCE, algorithms=("ES256",), sign_in=client)
     return _changed(settings, identity={"issuers": (*settings.identity.issuers, accepted)}), issuer
 
 

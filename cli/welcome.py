@@ -25,14 +25,14 @@ def welcome(deployment: Deployment) -> str:
     if deployment.issuer is not None:
         lines += [
             f"  development tokens     {deployment.issuer.url}/   (never in production)",
-            *_lines_to_try(deployment, url, deployment.issuer.url),
+            *_lines_to_try(deployment, url),
         ]
     if deployment.upstream_url is not None:
         lines.append(f"  what the upstream saw:   curl -s {deployment.upstream_url}/_seen")
     return "\n".join([*lines, ""])
 
 
-def _lines_to_try(deployment: Deployment, url: str, issuer: str) -> list[str]:
+def _lines_to_try(deployment: Deployment, url: str) -> list[str]:
     assert deployment.issuer is not None
     agent = deployment.issuer.mint("support-bot")
     reviewer = deployment.issuer.mint("rosa")
@@ -59,7 +59,7 @@ def _lines_to_try(deployment: Deployment, url: str, issuer: str) -> list[str]:
         "  # what waits for rosa, and her vote",
         f'  curl -s {url}/v1/approvals -H "Authorization: Bearer $ROSA"',
         f"  .venv/bin/callgate approve CALL_ID --url {url} --token $ROSA",
-        f"  # or in the browser: {url}/approvals, signed in with a token of {issuer}/",
+        f"  # or in the browser: {url}/approvals, signed in as rosa",
         "  # what ada of the auditors sees of it all",
         f'  curl -s {url}/v1/sessions -H "Authorization: Bearer $ADA"',
         "",

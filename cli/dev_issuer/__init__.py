@@ -7,8 +7,9 @@ of its identities, and for that reason binds to loopback only.
 """
 
 from cli.dev_issuer.app import dev_issuer_app, dev_issuer_server
+from cli.dev_issuer.codes import CLIENT_ID
 from cli.dev_issuer.issuer import DevIssuer
 from cli.dev_issuer.keys import DevKeys
 from cli.dev_issuer.people import DEMO_PEOPLE, Person
 
-__all__ = ["DEMO_PEOPLE", "DevIssuer", "DevKeys", "Person", "dev_issuer_app", "dev_issuer_server"]
+__all__ = ["CLIENT_ID", "DEMO_PEOPLE", "DevIssuer", "DevKeys", "Person", "dev_issuer_app", "dev_issuer_server"]

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 import jwt
 
 from callgate.identity.settings import is_loopback
+from cli.dev_issuer.codes import CLIENT_ID, AuthorizationRequest, Codes, authorization_request, may_be_sent_to
 from cli.dev_issuer.keys import DevKeys
 from cli.dev_issuer.people import DEMO_PEOPLE, Person
 
 DEFAULT_LIFETIME = 8 * 3600
 """Seconds; a working day."""
+ID_TOKEN_LIFETIME = 300
 
 
 class RefusedRequest(Exception):
@@ -29,7 +31,8 @@ class RefusedRequest(Exception):
 class DevIssuer:
     """Signs tokens for the demo's people with keys of its own. Development only.
 
-    `issuer_url` must be on this machine (ValueError otherwise); `clock` gives Unix seconds.
+    `issuer_url` must be on this machine (ValueError otherwise); `clock` gives Unix seconds. Who signs in is sent back
+    to this machine, or to `public_url`, and nowhere else.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class DevIssuer:
         people: Sequence[Person] = DEMO_PEOPLE,
         *,
         audience: str,
+        public_url: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not is_loopback(urlsplit(issuer_url).hostname or ""):
@@ -47,13 +51,15 @@ class DevIssuer:
         self.url = issuer_url.rstrip("/")
         self.people = tuple(people)
         self.audience = audience
+        self._public_url = public_url
         self._by_sub = {person.sub: person for person in people}
         self._clock = clock
+        self._codes = Codes(clock)
 
     @classmethod
-    def open(cls, folder: Path, *, issuer_url: str, audience: str) -> "DevIssuer":
+    def open(cls, folder: Path, *, issuer_url: str, audience: str, public_url: str | None = None) -> "DevIssuer":
         """With the keys in this folder, made now if there are none."""
-        return cls(DevKeys.open(folder), issuer_url, audience=audience)
+        return cls(DevKeys.open(folder), issuer_url, audience=audience, public_url=public_url)
 
     def mint(
         self,
@@ -87,8 +93,40 @@ class DevIssuer:
             nested = {"sub": actor, "groups": list(self._groups_of(actor)), **({"act": nested} if nested else {})}
         if nested is not None:
             claims["act"] = nested
-        key = self.keys.signing
-        return jwt.encode(claims, key.private, algorithm="ES256", headers={"kid": key.key_id})
+        return self._signed(claims)
+
+    def authorization(self, query: Mapping[str, str]) -> AuthorizationRequest:
+        """The request to sign somebody in, judged. BadRequest."""
+        return authorization_request(query, self._public_url)
+
+    def sign_in(self, sub: str, request: AuthorizationRequest) -> str | None:
+        """A code for one of the people; None for nobody. Agents do not sign in."""
+        person = self._by_sub.get(sub)
+        return self._codes.grant(sub, request) if person is not None and person.kind != "agent" else None
+
+    def redeem(self, form: Mapping[str, str]) -> tuple[str, str]:
+        """Access token and ID token for a code. Raises RefusedRequest."""
+        redeemed = self._codes.redeem(form)
+        if redeemed is None:
+            raise RefusedRequest("invalid_grant", "the code is not good, or not for this client, address and verifier")
+        sub, nonce = redeemed
+        now = int(self._clock())
+        claims = {
+            "iss": self.url,
+            "sub": sub,
+            "aud": CLIENT_ID,
+            "iat": now,
+            "exp": now + ID_TOKEN_LIFETIME,
+            "auth_time": now,
+            "nonce": nonce,
+            "groups": list(self._groups_of(sub)),
+            "development_only": True,
+        }
+        return self.mint(sub), self._signed(claims)
+
+    def may_send_to(self, url: str) -> bool:
+        """Whether who signs out may be sent there."""
+        return may_be_sent_to(url, self._public_url)
 
     def grant(self, sub: str, groups: Sequence[str] | None, act: str | None) -> str:
         """A token for one of the people, with no more than their groups. Raises RefusedRequest."""
@@ -108,19 +146,28 @@ class DevIssuer:
         self.keys.rotate()
 
     def discovery(self) -> dict[str, Any]:
-        """The OpenID Connect Discovery 1.0 document, as far as this issuer goes (no authorisation code flow yet)."""
+        """The OpenID Connect Discovery 1.0 document."""
         return {
             "issuer": self.url,
             "jwks_uri": f"{self.url}/jwks.json",
+            "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}/token",
-            "grant_types_supported": ["client_credentials"],
-            "response_types_supported": [],
+            "end_session_endpoint": f"{self.url}/end-session",
+            "grant_types_supported": ["authorization_code", "client_credentials"],
+            "response_types_supported": ["code"],
+            "scopes_supported": ["openid"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
             "token_endpoint_auth_methods_supported": ["none"],
-            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "jti", "groups", "act"],
+            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "jti", "auth_time", "nonce", "groups", "act"],
             "service_documentation": f"{self.url}/",
         }
+
+    def _signed(self, claims: Mapping[str, Any]) -> str:
+        key = self.keys.signing
+        return jwt.encode(dict(claims), key.private, algorithm="ES256", headers={"kid": key.key_id})
 
     def _groups_of(self, sub: str) -> tuple[str, ...]:
         person = self._by_sub.get(sub)

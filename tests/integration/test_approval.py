@@ -417,10 +417,14 @@ async def test_who_is_shown_arguments_is_on_record(served: tuple[Scene, aiohttp.
 
 
 async def served_page(http: aiohttp.ClientSession, stage: Scene, asked: Recorded) -> None:
-    """The call's page, for somebody who is signed in."""
-    token = stage.issuer.mint("fina", ["finance"])
-    cookies = {"Cookie": f"__Host-callgate={token}; callgate={token}"}
-    async with http.get(f"/approvals/{asked.ref}", headers=cookies) as answer:
+    """The call's page, for somebody who signs in."""
+    async with http.get("/approvals/sign-in") as page:
+        origin = {"Origin": str(page.url.origin())}
+    form = {"token": stage.issuer.mint("fina", ["finance"])}
+    async with http.post("/approvals/sign-in", data=form, headers=origin, allow_redirects=False) as answer:
+        (cookie,) = answer.cookies.values()
+        assert cookie.key.endswith("callgate")
+    async with http.get(f"/approvals/{asked.ref}", headers={"Cookie": f"{cookie.key}={cookie.value}"}) as answer:
         assert answer.status == 200, await answer.text()
         assert "250" in await answer.text()
 
