@@ -20,10 +20,13 @@ from callgate.platform import Platform
 from callgate.sealing import Place
 from cli.dev_issuer import DevIssuer
 from contracts.events import (
+    Allowed,
     ApprovalRequired,
     ArgumentsMasked,
     EventData,
+    ExecutionStarted,
     Finding,
+    OutcomeUnknown,
     Recorded,
     Requested,
     Requirement,
@@ -56,6 +59,10 @@ forbid(principal, action == Action::"payments.refund", resource) unless { contex
 permit(principal in Group::"finance", action == Action::"approve", resource)
 when { resource.tags.contains("money") };
 
+@id("finance-settles")
+permit(principal in Group::"finance", action == Action::"settle", resource)
+when { resource.tags.contains("money") };
+
 @id("never-what-holds-a-passport")
 forbid(principal, action == Action::"approve", resource) when { resource.findings.contains("PASSPORT") };
 """
@@ -86,6 +93,7 @@ class Scene:
     ingress: Platform
     masking: Platform
     policy: Platform
+    executor: Platform
 
     async def publish_policies(self, text: str = POLICIES) -> None:
         files = {"policies.cedar": text}
@@ -101,6 +109,20 @@ class Scene:
         session_id: str | None = None,
     ) -> Recorded:
         """A call that waits, in a new session unless one is given; its `approval_required` as it stands."""
+        return await self.ask_about(await self._masked(arguments, requester, findings, session_id), *requirements)
+
+    async def lose(self, arguments: JsonValue = None) -> Recorded:
+        """A call that was allowed and ran, of which nobody knows what became; its `outcome_unknown` as it stands."""
+        masked = await self._masked(arguments, AGENT, (), None)
+        allowed = Allowed(policy_set=digest_of({}), policies=("small-refunds",), function_digest="b" * 64)
+        started = ExecutionStarted(instance="e1", attempt=1, deadline=now())
+        head = await self.policy.log.append(Draft(uuid7(), now(), allowed), masked)
+        head = await self.executor.log.append(Draft(uuid7(), now(), started), head)
+        return await self.executor.log.append(Draft(uuid7(), now(), OutcomeUnknown(code="timeout")), head)
+
+    async def _masked(
+        self, arguments: JsonValue, requester: Principal, findings: tuple[Finding, ...], session_id: str | None
+    ) -> Recorded:
         ref = new_call(self.ingress, requester.session_owner, session_id)
         text = dump(arguments if arguments is not None else {"amount": 250})
         asked, function = uuid7(), "payments.refund"
@@ -117,8 +139,7 @@ class Scene:
             view=await self.masking.sealer.seal(text, Place(ref, event, "view"), "view", now()),
             findings=findings,
         )
-        masked = await self.masking.log.append(Draft(event, now(), data), requested)
-        return await self.ask_about(masked, *requirements)
+        return await self.masking.log.append(Draft(event, now(), data), requested)
 
     async def ask_about(self, masked: Recorded, *requirements: Requirement) -> Recorded:
         data = ApprovalRequired(
@@ -148,11 +169,12 @@ async def scene(folder: Path, policies: str | None = POLICIES, **approval: Any) 
     """A deployment with its token issuer, `policies` published; `approval` is that section of the settings."""
     async with token_issuer(folder) as issuer:
         settings = {"identity": trusting(issuer), "connections": CONNECTIONS, "approval": approval}
+        roles = (Role.INGRESS, Role.MASKING, Role.POLICY, Role.EXECUTOR)
         async with (
             running_deployment(folder, overrides=settings) as here,
-            here.platforms(Role.INGRESS, Role.MASKING, Role.POLICY) as others,
+            here.platforms(*roles) as others,
         ):
-            stage = Scene(here, issuer, others[Role.INGRESS], others[Role.MASKING], others[Role.POLICY])
+            stage = Scene(here, issuer, *(others[role] for role in roles))
             if policies is not None:
                 await stage.publish_policies(policies)
             yield stage

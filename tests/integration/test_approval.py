@@ -68,7 +68,12 @@ class Reviewer:
         return await self.post(asked, json.dumps({"decision": decision, "digest": asked.digest} | more))
 
     async def post(self, asked: Recorded, body: str) -> tuple[int, Any]:
-        async with self._http.post(f"/v1/approvals/{asked.ref}/votes", data=body, headers=self._headers) as answer:
+        return await self.send(f"/v1/approvals/{asked.ref}/votes", body)
+
+    async def send(self, path: str, body: Any) -> tuple[int, Any]:
+        """A text as it is, anything else as JSON."""
+        data = body if isinstance(body, str) else json.dumps(body)
+        async with self._http.post(path, data=data, headers=self._headers) as answer:
             return answer.status, json.loads(await answer.read())
 
 
