@@ -24,10 +24,10 @@ GROUPS: Final = {
         "Operate",
         "Validate the Cedar policies; show the schema that they are written against.",
     ),
-    "webhooks": Group(
-        "cli.webhook_commands",
+    "notices": Group(
+        "cli.notice_commands",
         "Operate",
-        "See how the sending of webhooks goes; send dead letters again.",
+        "See how the sending of notices goes; send dead letters again.",
     ),
     "audit": Group("cli.audit", "Audit", "Find, replay and verify what happened."),
     "mask": Group(

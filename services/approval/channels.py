@@ -92,14 +92,15 @@ class SendFailed(Exception):
 
 
 class Medium(Protocol):
-    """One way to tell people, with the endpoints that it has.
+    """One way to tell people, with the endpoints that it has: their `names`.
 
     `endpoints` says who is told of an event; it may read, never write. `send` returns the receiver's HTTP status when
     the receiver has it, and is repeated with the same key after a crash: it makes a repetition harmless as far as the
     receiver lets it. Unneeded, SendFailed; BrokerAway from both.
     """
 
-    def owns(self, endpoint: str) -> bool: ...
+    @property
+    def names(self) -> Sequence[str]: ...
     def retries(self, endpoint: str) -> Sequence[float]: ...
     async def endpoints(self, told: Told) -> Iterable[str]: ...
     async def send(self, due: NoticeDue, key: str, call: Call) -> int | None: ...
@@ -136,6 +137,11 @@ class Channels:
         self._verifier = verifier
         self._clock = clock
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Every one that the settings name."""
+        return tuple(name for medium in self._media for name in medium.names)
 
     # What approval says. That people are asked and that they decided stands on the log, from where it is told.
 
@@ -250,7 +256,7 @@ class Channels:
             values = {"endpoint": due.endpoint, "call": due.call, "kind": due.kind, "outcome": word}
             return NoticeOutcome.model_validate({**values, "attempts": attempts + 1, **more})
 
-        medium = next((one for one in self._media if one.owns(due.endpoint)), None)
+        medium = next((one for one in self._media if due.endpoint in one.names), None)
         if medium is None:
             return outcome("skipped", code="no_such_endpoint", attempts=attempts)
         about = {"endpoint": due.endpoint, "call": due.call, "notice": due.kind}

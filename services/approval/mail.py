@@ -45,8 +45,9 @@ class Mail:
         self._clock = clock
         self._public_url = public_url
 
-    def owns(self, endpoint: str) -> bool:
-        return endpoint in self._lists
+    @property
+    def names(self) -> Sequence[str]:
+        return tuple(self._lists)
 
     def retries(self, endpoint: str) -> Sequence[float]:
         del endpoint

@@ -142,8 +142,9 @@ class Slack:
         self._clock = clock
         self._public_url = public_url
 
-    def owns(self, endpoint: str) -> bool:
-        return endpoint.removeprefix(_PREFIX) in self._channels.values() and endpoint.startswith(_PREFIX)
+    @property
+    def names(self) -> Sequence[str]:
+        return tuple(dict.fromkeys(_PREFIX + channel for channel in self._channels.values()))
 
     def retries(self, endpoint: str) -> Sequence[float]:
         del endpoint

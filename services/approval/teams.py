@@ -33,8 +33,9 @@ class Teams:
         self._public_url = public_url
         self._outbound = Outbound("teams")
 
-    def owns(self, endpoint: str) -> bool:
-        return endpoint in self._channels
+    @property
+    def names(self) -> Sequence[str]:
+        return tuple(self._channels)
 
     def retries(self, endpoint: str) -> Sequence[float]:
         del endpoint

@@ -18,12 +18,12 @@ from services.approval.channels import Channels, Medium
 from services.approval.handlers import Deciding
 from services.approval.history import History
 from services.approval.mail import Mail, tls_context
+from services.approval.notice_routes import notice_routes
 from services.approval.secret_files import SecretMissing, read_secret, require_secret
 from services.approval.slack import Slack, SlackApi
 from services.approval.slack_interactions import Interactions, SocketMode, interaction_routes
 from services.approval.teams import Teams
 from services.approval.views import Views
-from services.approval.webhook_routes import webhook_routes
 from services.approval.webhooks import Webhooks, secret_bytes
 
 _DRAIN = 5.0
@@ -57,7 +57,7 @@ class Telling:
         """What lets people answer."""
         settings = self._platform.settings.approval
         operators = frozenset(settings.operators)
-        routers = [webhook_routes(self.channels, self._webhooks, authenticator, operators)]
+        routers = [notice_routes(self.channels, authenticator, operators)]
         background: list[Background] = []
         drain: list[Interactions] = []
         if self._slack is not None:

@@ -55,9 +55,6 @@ class Webhooks:
     def names(self) -> tuple[str, ...]:
         return tuple(self._settings)
 
-    def owns(self, endpoint: str) -> bool:
-        return endpoint in self._settings
-
     def retries(self, endpoint: str) -> Sequence[float]:
         return self._settings[endpoint].retries
 

@@ -1,7 +1,6 @@
 """Approvals in Slack on a real broker, with a stand-in for Slack's side: sent once, decided there, updated in place."""
 
 import asyncio
-import contextlib
 import statistics
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,20 +10,17 @@ from typing import Any
 
 import aiohttp
 import pytest
-from approval_scene import Scene, eventually, requirement, scene
+from approval_scene import Scene, requirement, scene
 from deployment import sealed as seal
-from doors import serving
+from notice_scene import replay, replica, settled
 from slack_stand_in import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Message, SlackStandIn, signed_request, slack_stand_in
 
-from callgate import keys
 from callgate.delivery import now
 from callgate.ids import uuid7
 from callgate.jsontext import dump
 from callgate.log import Draft
 from callgate.platform import Platform
 from callgate.sealing import Place
-from callgate.streams import APPROVAL_NOTICES, consumers
-from cli.broker_client import connect
 from contracts.events import (
     Allowed,
     Approved,
@@ -42,10 +38,8 @@ from contracts.events import (
 from contracts.identity import Principal, Role
 from contracts.records import Accessed
 from contracts.subjects import ACCESS, CallRef, access_filter
-from services.approval.app import build
 from services.approval.slack_blocks import APPROVE, OPEN, REJECT
 
-PART = (Role.APPROVAL, build)
 FINANCE, BOARD = "C0FINANCE", "C0BOARD"
 FINA, FINN, STRANGER = "U0FINA", "U0FINN", "U0STRANGER"
 
@@ -81,18 +75,6 @@ async def stage(tmp_path: Path, slack: SlackStandIn) -> AsyncIterator[Scene]:
         yield stage
 
 
-@contextlib.asynccontextmanager
-async def replica(stage: Scene) -> AsyncIterator[aiohttp.ClientSession]:
-    async with serving(stage.here, PART) as url, aiohttp.ClientSession(url) as http:
-
-        async def ready() -> bool | None:
-            async with http.get("/health") as answer:
-                return True if answer.status == 200 else None
-
-        await eventually(ready)
-        yield http
-
-
 async def press(http: aiohttp.ClientSession, payload: dict[str, Any], **more: Any) -> tuple[int, Any]:
     body, headers = signed_request(payload, **more)
     async with http.post("/v1/slack/interactions", data=body, headers=headers) as answer:
@@ -110,18 +92,6 @@ def told_to(slack: SlackStandIn, user: str) -> bool:
 
 def has_posted(slack: SlackStandIn, count: int) -> bool:
     return len(slack.posted()) == count
-
-
-async def settled(stage: Scene) -> None:
-    """Every notice of what stands on the log is on NOTICES, and everything there is sent or waits for its time."""
-    async with stage.here.platform(Role.APPROVAL) as approval:
-        for stream, durable in (("CALLS_1_0", APPROVAL_NOTICES), ("NOTICES", "approval-sends")):
-
-            async def idle(stream: str = stream, durable: str = durable) -> bool | None:
-                info = await approval.client.jetstream().consumer_info(stream, durable)
-                return True if info.num_pending == 0 and info.num_ack_pending == 0 else None
-
-            await eventually(idle)
 
 
 async def test_a_question_is_asked_once_and_the_message_follows_the_call(stage: Scene, slack: SlackStandIn) -> None:
@@ -202,49 +172,20 @@ async def sealed(platform: Platform, ref: CallRef, event_id: str, name: str, dat
 
 async def test_a_restart_and_a_replayed_stream_send_nothing_again(stage: Scene, slack: SlackStandIn) -> None:
     async with replica(stage) as http:
-        asked = await stage.ask()
+        await stage.ask()
         message = await first(slack)
         await press(http, slack.press(message, APPROVE, FINA))
         await slack.until(lambda: message.edits and "Approved: payments" in message.words)
-        await settled_but(stage, asked)
+        await settled(stage, open_calls=1)
     sent = len(slack.calls)
     await replay(stage)
     async with replica(stage), replica(stage):
         again = await stage.ask()  # what comes after all that is delivered again
         second = await slack.until(lambda: slack.posted()[1:])
         assert str(again.ref) in str(second[0].button(APPROVE))
-        await settled_but(stage, asked)
+        await settled(stage, open_calls=1)
     assert len(slack.posted()) == 2
     assert slack.calls[sent:].count("chat.postMessage") == 1
-
-
-async def settled_but(stage: Scene, approved: Recorded) -> None:
-    """Like `settled`, but for the one delivery that waits for the end of an approved call."""
-    async with stage.here.platform(Role.APPROVAL) as approval:
-
-        async def idle() -> bool | None:
-            info = await approval.client.jetstream().consumer_info("CALLS_1_0", APPROVAL_NOTICES)
-            sends = await approval.client.jetstream().consumer_info("NOTICES", "approval-sends")
-            left = (info.num_pending, info.num_ack_pending, sends.num_pending, sends.num_ack_pending)
-            return True if left in ((0, 1, 0, 0), (0, 0, 0, 0)) else None
-
-        await eventually(idle)
-
-
-async def replay(stage: Scene) -> None:
-    """Everything is delivered once more: the provisioner's user makes the durable anew, from the first message."""
-
-    settings = stage.here.settings
-    held = keys.load(settings.keys_folder, Role.PROVISIONER)
-    client = await connect(settings, str(settings.broker.url), Role.PROVISIONER, held.password)
-    try:
-        (spec,) = [one for one in consumers() if (one.stream, one.durable) == ("CALLS_1_0", APPROVAL_NOTICES)]
-        (sends,) = [one for one in consumers() if one.stream == "NOTICES"]
-        for each in (spec, sends):
-            await client.jetstream().delete_consumer(each.stream, each.durable)
-            await client.jetstream().add_consumer(each.stream, each.config)
-    finally:
-        await client.close()
 
 
 async def test_a_rejection_asks_for_a_reason_first(stage: Scene, slack: SlackStandIn) -> None:
@@ -409,7 +350,7 @@ async def test_reminder_escalation_and_broken_glass_are_told_once(stage: Scene, 
             assert answer.status == 201, await answer.text()
         await slack.until(lambda: len(slack.posted(threads=True)) == 5)
         await slack.until(lambda: all("Approved: payments" in one.words for one in (message, elsewhere)))
-        await settled_but(stage, asked)
+        await settled(stage, open_calls=1)
     glass = slack.posted(threads=True)[3:]
     assert {(one.channel, one.thread_ts) for one in glass} == {(FINANCE, message.ts), (BOARD, elsewhere.ts)}
     assert {one.words for one in glass} == {"Glass broken: approved by fina alone: payments.refund"}

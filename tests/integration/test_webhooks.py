@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -14,14 +13,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 from approval_scene import Scene, eventually, requirement, scene
-from doors import serving
+from notice_scene import replica, vote
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from cli.webhook_commands import list_deliveries, send_again
-from contracts.identity import Role
-from services.approval.app import build
-
-PART = (Role.APPROVAL, build)
+from cli.notice_commands import list_deliveries, send_again
 
 
 @dataclass
@@ -85,34 +80,16 @@ def hook(
     return {"name": name, "url": url, "secret_files": files, "allow_private": True, "retries": [0.05, 0.05], **more}
 
 
-@contextlib.asynccontextmanager
-async def replica(stage: Scene) -> AsyncIterator[aiohttp.ClientSession]:
-    async with serving(stage.here, PART) as url, aiohttp.ClientSession(url) as http:
-
-        async def ready() -> bool | None:
-            async with http.get("/health") as answer:
-                return True if answer.status == 200 else None
-
-        await eventually(ready)
-        yield http
-
-
 async def deliveries(stage: Scene, http: aiohttp.ClientSession, count: int = 1, **query: str) -> list[Any]:
     """The delivery log, once it holds so many."""
     headers = {"Authorization": f"Bearer {stage.issuer.mint('olga', ['operators'])}"}
 
     async def listed() -> list[Any] | None:
-        async with http.get("/v1/webhooks/deliveries", headers=headers, params=query) as answer:
+        async with http.get("/v1/notices/deliveries", headers=headers, params=query) as answer:
             found: list[Any] = (await answer.json())["deliveries"]
             return found if len(found) >= count else None
 
     return await eventually(listed)
-
-
-async def vote(stage: Scene, http: aiohttp.ClientSession, url: str, digest: str, sub: str = "fina") -> int:
-    headers = {"Authorization": f"Bearer {stage.issuer.mint(sub, ['finance'])}"}
-    async with http.post(url, json={"decision": "approve", "digest": digest}, headers=headers) as answer:
-        return answer.status
 
 
 async def test_signed_once_and_a_receiver_decides_by_calling_back(tmp_path: Path, receiver: Receiver) -> None:
@@ -162,9 +139,9 @@ async def test_filters(tmp_path: Path, receiver: Receiver) -> None:
         assert await vote(stage, http, f"/v1/approvals/{asked.ref}/votes", asked.digest) == 201
         await receiver.received(2)
         found = await deliveries(stage, http, 2)
-        assert {(one["webhook"], one["type"]) for one in found} == {
-            ("finance", "approval.required"),
-            ("ends", "approval.approved"),
+        assert {(one["endpoint"], one["type"]) for one in found} == {
+            ("webhook-finance", "approval.required"),
+            ("webhook-ends", "approval.approved"),
         }
     assert len(receiver.came) == 2
 
@@ -214,12 +191,12 @@ async def test_a_dead_letter_is_seen_and_sent_again_by_an_operator(
         await receiver.received(3)
         (dead,) = await deliveries(stage, http, outcome="dead")
         assert (dead["attempts"], dead["code"], dead["status"]) == (3, "webhook_refused", 503)
-        again = f"/v1/webhooks/deliveries/{dead['id']}/again"
+        again = f"/v1/notices/deliveries/{dead['id']}/again"
         for groups, expected in ((["finance"], 403), (["operators"], 202)):
             headers = {"Authorization": f"Bearer {stage.issuer.mint('olga', groups)}"}
             async with http.post(again, headers=headers) as answer:
                 assert answer.status == expected
-            async with http.get("/v1/webhooks/deliveries", headers=headers) as answer:
+            async with http.get("/v1/notices/deliveries", headers=headers) as answer:
                 assert answer.status == (200 if expected == 202 else 403)
         await receiver.received(6)
         await deliveries(stage, http, outcome="dead")
@@ -232,8 +209,8 @@ async def test_a_dead_letter_is_seen_and_sent_again_by_an_operator(
         await deliveries(stage, http, outcome="delivered")
         async with http.post(again, headers=headers) as answer:
             assert answer.status == 409
-        for unknown in ("soc.x.y", f"other.{dead['id'].partition('.')[2]}", dead["id"] + "%2e%2a"):
-            async with http.post(f"/v1/webhooks/deliveries/{unknown}/again", headers=headers) as answer:
+        for unknown in ("webhook-soc.x.y", f"webhook-other.{dead['id'].partition('.')[2]}", dead["id"] + "%2e%2a"):
+            async with http.post(f"/v1/notices/deliveries/{unknown}/again", headers=headers) as answer:
                 assert answer.status == 404
     assert len({raw for _, raw, _ in receiver.came}) == 1
 

@@ -28,7 +28,7 @@ PATTERNS = {
     "audit": "replay",
     "mask": "entities",
     "dev-issuer": "token",
-    "webhooks": "again",
+    "notices": "again",
 }
 
 

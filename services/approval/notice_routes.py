@@ -1,4 +1,4 @@
-"""For operators: how the sending of webhooks goes, and sending a dead letter once more."""
+"""For operators: how the sending of notices goes, and sending a dead letter once more."""
 
 from typing import Any, Literal
 
@@ -12,25 +12,22 @@ from contracts.model import rfc3339
 from contracts.records import NoticeOutcome
 from contracts.subjects import CallRef
 from services.approval.channels import EVENT_TYPES, Channels
-from services.approval.webhooks import PREFIX, Webhooks
 
 PAGE_LIMIT = 500
 
 
-def webhook_routes(
-    channels: Channels, webhooks: Webhooks, authenticator: Authenticator, operators: frozenset[str]
-) -> APIRouter:
-    router = APIRouter(prefix="/v1/webhooks", tags=["approval"])
+def notice_routes(channels: Channels, authenticator: Authenticator, operators: frozenset[str]) -> APIRouter:
+    router = APIRouter(prefix="/v1/notices", tags=["approval"])
 
-    @router.get("/deliveries", summary="How the sending of webhooks goes, the latest attempt first")
+    @router.get("/deliveries", summary="How the sending of notices goes, the latest attempt first")
     async def deliveries(
         request: Request,
-        webhook: str | None = Query(None, max_length=40),
+        endpoint: str | None = Query(None, max_length=50),
         outcome: Literal["pending", "delivered", "skipped", "dead"] | None = None,
         limit: int = Query(100, ge=1, le=PAGE_LIMIT),
     ) -> Response:
         await _operator(request, authenticator, operators)
-        names = webhooks.names if webhook is None else tuple({PREFIX + webhook} & set(webhooks.names))
+        names = [name for name in channels.endpoints if endpoint in (None, name)]
         found: list[dict[str, Any]] = []
         for name in names:
             async for key, standing, data in channels.outcomes(name):
@@ -42,11 +39,11 @@ def webhook_routes(
     @router.post("/deliveries/{delivery_id}/again", summary="Send a dead letter once more", status_code=202)
     async def again(request: Request, delivery_id: str) -> Response:
         await _operator(request, authenticator, operators)
-        name, ref, key = _parsed(delivery_id)
-        if PREFIX + name not in webhooks.names:
-            raise Problem(404, "not_found", "There is no such webhook.")
+        endpoint, ref, key = _parsed(delivery_id)
+        if endpoint not in channels.endpoints:
+            raise Problem(404, "not_found", "The settings name no such endpoint.")
         try:
-            sent = await channels.again(PREFIX + name, ref, key)
+            sent = await channels.again(endpoint, ref, key)
         except LostRace:
             sent = False
         if not sent:
@@ -64,11 +61,9 @@ async def _operator(request: Request, authenticator: Authenticator, operators: f
 
 
 def _item(key: str, at: str, data: NoticeOutcome) -> dict[str, Any]:
-    name = data.endpoint.removeprefix(PREFIX)
     return {
-        "id": f"{name}.{data.call}.{key}",
-        "webhook": name,
-        "webhook_id": f"msg_{key}_{name}",
+        "id": f"{data.endpoint}.{data.call}.{key}",
+        "endpoint": data.endpoint,
         "call": data.call,
         "type": EVENT_TYPES.get(data.kind, data.kind),
         "outcome": data.outcome,
@@ -81,8 +76,8 @@ def _item(key: str, at: str, data: NoticeOutcome) -> dict[str, Any]:
 
 
 def _parsed(delivery_id: str) -> tuple[str, CallRef, str]:
-    """`<webhook>.<call>.<key>`. Problem."""
-    name, _, rest = delivery_id.partition(".")
+    """`<endpoint>.<call>.<key>`. Problem."""
+    endpoint, _, rest = delivery_id.partition(".")
     call, _, key = rest.rpartition(".")
     try:
         ref = CallRef.parse(call)
@@ -90,4 +85,4 @@ def _parsed(delivery_id: str) -> tuple[str, CallRef, str]:
         raise Problem(404, "not_found", "There is no such delivery.") from None
     if not key or not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
         raise Problem(404, "not_found", "There is no such delivery.")
-    return name, ref, key
+    return endpoint, ref, key
