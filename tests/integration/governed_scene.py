@@ -50,7 +50,8 @@ unless { context.approved || context.input.amount.lessThanOrEqual(decimal("100.0
 @id("too-much") forbid(principal, action == Action::"shop.count", resource)
 when { context.input.number * 10000 > 1 };
 
-@id("finance-approves") permit(principal in Group::"finance", action == Action::"approve", resource);
+@id("finance-approves") permit(principal in Group::"finance",
+  action in [Action::"approve", Action::"settle"], resource);
 """
 
 
