@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from callgate.errors import CallgateError
-from cli import agents, control_commands, groups, output, reviewers
+from cli import agents, control_commands, groups, output, reviewers, revocation_commands
 from cli.options import DEFAULT_CONFIG, ConfigOption, ServiceName
 
 app = typer.Typer(
@@ -119,6 +119,7 @@ def doctor(
 agents.register(app)
 reviewers.register(app)
 control_commands.register(app)
+revocation_commands.register(app)
 groups.mount(app)
 
 __all__ = ["app", "main"]
