@@ -125,15 +125,14 @@ def tool_calls(
     url: str, format: str, body: Mapping[str, Any], session: str | None, key: str, deadline: Deadline
 ) -> Flow:
     """The messages that answer a model's tool calls, and the session; those of calls that still wait say so."""
-    path = f"/v1/tool-calls/{format}"
+    path = f"/v1/tool-calls/{format.partition('-')[0]}"
     while True:
         hold = deadline.hold()
         headers = {"Idempotency-Key": key, "Prefer": _prefer(hold)} | ({"Callgate-Session": session} if session else {})
         reply = yield from asked(url, Ask("POST", path, body, headers, hold), deadline, key)
-        session = reply.document.get("session") or session
         left = deadline.left()
         if reply.status != 202 or (left is not None and left <= 0):
-            return reply.document["messages"], session
+            return reply.document["messages"], reply.document["session"] or session
 
 
 def _to_the_end(url: str, reply: Reply, deadline: Deadline) -> Flow:

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Format = Literal["openai", "anthropic"]
-"""`openai`: Chat Completions and Responses alike, told apart by what the model answered. `anthropic`: Messages."""
+Format = Literal["openai", "openai-responses", "anthropic"]
+"""Of OpenAI's Chat Completions, of its Responses, and of Anthropic's Messages."""
 
 Messages = list[dict[str, Any]]
 
@@ -57,23 +57,22 @@ def asked_by(format: Format, answer: Any) -> dict[str, Any] | None:
 
     TypeError for what is no such answer.
     """
-    document = _plain(answer)
+    document, (name, kind) = _plain(answer), _CALLS[format]
     if isinstance(document, Sequence) and not isinstance(document, (str, bytes)):
-        document = {"content" if format == "anthropic" else "output": list(document)}
+        document = {name: document}
     if not isinstance(document, Mapping):
         raise TypeError("a model's message or response is wanted: an object of its library, or its JSON")
-    if format == "openai" and "choices" in document:
+    if "choices" in document:
         document = document["choices"][0]["message"]
-    name, kind = _FIELDS[format, "output" in document]
-    calls = [part for part in document.get(name) or () if kind is None or part.get("type") == kind]
+    parts = document.get(name)
+    calls = [part for part in parts if part.get("type") == kind] if isinstance(parts, list) else []
     return {name: calls} if calls else None
 
 
-_FIELDS = {
-    ("openai", False): ("tool_calls", None),
-    ("openai", True): ("output", "function_call"),
-    ("anthropic", False): ("content", "tool_use"),
-    ("anthropic", True): ("content", "tool_use"),
+_CALLS: Mapping[Format, tuple[str, str]] = {
+    "openai": ("tool_calls", "function"),
+    "openai-responses": ("output", "function_call"),
+    "anthropic": ("content", "tool_use"),
 }
 """Where the calls stand, and the type of those parts that are some."""
 

@@ -16,8 +16,11 @@ from services.ingress.calls import Calls, Partitions
 from services.ingress.disk import Disk
 from services.ingress.doors import FrontDesk
 from services.ingress.mcp.door import mcp_door
+from services.ingress.permitted import Permitted
 from services.ingress.reservations import Reservations
 from services.ingress.routes import routes
+from services.ingress.tool_routes import tool_routes
+from services.ingress.tools import Tools
 from services.ingress.waiting import Waiting
 
 HELD_LIMIT = 10_000
@@ -49,7 +52,8 @@ async def build(platform: Platform) -> Service:
     desk = FrontDesk(calls, admission=lambda: disk.problem)
     policies = PublishedPolicies(platform.records, platform.catalog)
     await policies.refresh()
-    mcp = mcp_door(desk, identity.authenticator, platform.catalog, policies, settings)
+    permitted = Permitted(Tools(platform.catalog), policies)
+    mcp = mcp_door(desk, identity.authenticator, platform.catalog, permitted, settings)
 
     def ready() -> str | None:
         return disk.problem if platform.client.is_connected else "broker_away"
@@ -60,7 +64,11 @@ async def build(platform: Platform) -> Service:
 
     return Service(
         role=Role.INGRESS,
-        routers=(routes(desk, identity.authenticator, platform.catalog, settings.ingress), mcp.router()),
+        routers=(
+            routes(desk, identity.authenticator, settings.ingress),
+            tool_routes(desk, identity.authenticator, platform.catalog, permitted, settings.ingress),
+            mcp.router(),
+        ),
         background=(
             disk.watch,
             waiting.watch_connection,

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from callgate.http import Problem
 from callgate.identity.authenticator import Authenticator
 from contracts.identity import Principal
-from services.ingress.headers import is_json
+from services.ingress.headers import idempotency_key, is_json
 
 T = TypeVar("T")
 
@@ -26,6 +26,15 @@ async def caller(request: Request, authenticator: Authenticator) -> Principal:
     if len(request.headers.getlist("authorization")) > 1:
         raise Problem(400, "several_credentials", "Send one Authorization header.")
     return await authenticator.identify(request)
+
+
+def key_of(request: Request) -> str | None:
+    """The request's idempotency key, if any. Problem 400 for one that cannot be read: it is not taken for absent."""
+    try:
+        return idempotency_key(request.headers.getlist("idempotency-key"))
+    except ValueError:
+        detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, e.g. a UUID."
+        raise Problem(400, "bad_idempotency_key", detail) from None
 
 
 async def json_body(request: Request, limit: int) -> bytes:

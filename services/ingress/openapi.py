@@ -107,8 +107,9 @@ OUTCOME: dict[str, Any] = {
 }
 FUNCTIONS: dict[str, Any] = {
     "type": "object",
-    "required": ["functions"],
+    "description": "`functions`; with `format`, `tools` as that API takes them.",
     "properties": {
+        "tools": {"type": "array", "items": {"type": "object"}},
         "functions": {
             "type": "array",
             "items": {
@@ -122,7 +123,7 @@ FUNCTIONS: dict[str, Any] = {
                     "input": {"type": "object", "description": "JSON Schema (2020-12) of the arguments."},
                 },
             },
-        }
+        },
     },
 }
 
@@ -153,3 +154,59 @@ CALLS: dict[int | str, dict[str, Any]] = {
     ),
 }
 LIST: dict[int | str, dict[str, Any]] = {200: _answer("Every function.", FUNCTIONS)}
+
+
+def _tool_calls(example: dict[str, Any]) -> dict[str, Any]:
+    headers = (
+        ("Prefer", "How long to wait for answers, e.g. wait=50."),
+        ("Idempotency-Key", "The same key and body are the same calls; needed to go on waiting after 202."),
+        ("Callgate-Session", "The session: its id, or a name of yours."),
+    )
+    parameters = [
+        {"name": name, "in": "header", "required": False, "description": text, "schema": _TEXT}
+        for name, text in headers
+    ]
+    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    answers = {
+        str(status): _answer(text, TOOL_MESSAGES)
+        for status, text in ((200, "Every call has its answer."), (202, "Some wait still; send the same again."))
+    }
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters, "responses": answers}
+
+
+TOOL_MESSAGES: dict[str, Any] = {
+    "type": "object",
+    "required": ["messages", "session", "calls"],
+    "properties": {
+        "messages": {"type": "array", "items": {"type": "object"}, "description": "To be appended to the model's."},
+        "session": {"type": ["string", "null"]},
+        "calls": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["tool_call", "id", "status"],
+                "properties": {"tool_call": _TEXT, "id": _TEXT, "status": _TEXT},
+            },
+        },
+    },
+}
+TOOL_CALLS: dict[str, dict[str, Any]] = {
+    "openai": _tool_calls(
+        {
+            "role": "assistant",
+            "tool_calls": [
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "crm-read_customer", "arguments": '{"id": "c42"}'},
+                }
+            ],
+        }
+    ),
+    "anthropic": _tool_calls(
+        {
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": "toolu_1", "name": "crm-read_customer", "input": {"id": "c42"}}],
+        }
+    ),
+}

@@ -16,13 +16,12 @@ from callgate.http import Problem, json_response, straight
 from callgate.identity.authenticator import Authenticator
 from callgate.settings import IngressSettings
 from contracts.events import Recorded
-from contracts.functions import Catalog
 from contracts.lifecycle import WAITING_FOR_PEOPLE, Call
-from services.ingress.domain import CallRequest, functions_of, is_answered, outcome_of, parse_request
+from services.ingress.domain import CallRequest, is_answered, outcome_of, parse_request
 from services.ingress.doors import FrontDesk, location, problems
-from services.ingress.headers import Wait, idempotency_key, last_event_id, traceparent_of, wait_of
-from services.ingress.intake import caller, in_thread_if_long, json_body
-from services.ingress.openapi import CALL, CALL_BODY, CALLS, KNOWN, LIST
+from services.ingress.headers import Wait, last_event_id, traceparent_of, wait_of
+from services.ingress.intake import caller, in_thread_if_long, json_body, key_of
+from services.ingress.openapi import CALL, CALL_BODY, CALLS, KNOWN
 from services.ingress.views import summary_of
 from services.ingress.waiting import TooManyHeld
 
@@ -30,9 +29,8 @@ PAGE, PAGE_LIMIT = 50, 200
 _PRIVATE = {"Cache-Control": "no-store"}
 
 
-def routes(desk: FrontDesk, authenticator: Authenticator, catalog: Catalog, settings: IngressSettings) -> APIRouter:
+def routes(desk: FrontDesk, authenticator: Authenticator, settings: IngressSettings) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["calls"])
-    functions = orjson.dumps({"functions": functions_of(catalog)})
 
     @router.post("/calls", openapi_extra=CALL_BODY, status_code=200, responses=CALL)
     @straight
@@ -41,7 +39,7 @@ def routes(desk: FrontDesk, authenticator: Authenticator, catalog: Catalog, sett
         principal = await caller(request, authenticator)
         desk.admit()
         wait = wait_of(request.headers.getlist("prefer"), settings.wait, settings.max_wait)
-        asked = replace(await _asked(request, settings), key=_key(request))
+        asked = replace(await _asked(request, settings), key=key_of(request))
         trace = traceparent_of(request.headers.getlist("traceparent"))
         call = await desk.submit(principal, asked, wait.seconds, request.is_disconnected, trace)
         return await _answer(desk, call, wait)
@@ -88,21 +86,7 @@ def routes(desk: FrontDesk, authenticator: Authenticator, catalog: Catalog, sett
         call = await desk.cancel(principal, call_id)
         return json_response(await desk.outcome(call), headers=_PRIVATE)
 
-    @router.get("/functions", responses=LIST)
-    async def list_functions(request: Request) -> Response:
-        """The functions that may be asked for; whether one may run is the policy's to say."""
-        await caller(request, authenticator)
-        return Response(functions, media_type="application/json")
-
     return router
-
-
-def _key(request: Request) -> str | None:
-    try:
-        return idempotency_key(request.headers.getlist("idempotency-key"))
-    except ValueError:
-        detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, e.g. a UUID."
-        raise Problem(400, "bad_idempotency_key", detail) from None
 
 
 async def _asked(request: Request, settings: IngressSettings) -> CallRequest:

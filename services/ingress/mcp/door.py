@@ -13,7 +13,6 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERS
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from callgate.cedar.published import PublishedPolicies
 from callgate.http import json_response, straight, unauthenticated
 from callgate.identity.authenticator import Authenticator
 from callgate.identity.errors import Unauthenticated
@@ -29,6 +28,7 @@ from services.ingress.mcp.listing import ToolList
 from services.ingress.mcp.messages import SESSION_HEADER, BadMessage, Message, check_mirrored, read_message
 from services.ingress.mcp.server import McpServer, build_server
 from services.ingress.mcp.waits import Waits
+from services.ingress.permitted import Permitted
 
 _GRACE = 3.0
 """Seconds for answers to get out, once whoever waited was let go."""
@@ -37,12 +37,12 @@ _VERSION = "mcp-protocol-version"
 
 
 def mcp_door(
-    desk: FrontDesk, authenticator: Authenticator, catalog: Catalog, policies: PublishedPolicies, settings: Settings
+    desk: FrontDesk, authenticator: Authenticator, catalog: Catalog, permitted: Permitted, settings: Settings
 ) -> "McpDoor":
-    """The door of a deployment; `policies` tell who is shown which tools."""
+    """The door of a deployment; `permitted` tells who is shown which tools."""
     own = settings.ingress.mcp
     issuers = [issuer.issuer for issuer in settings.identity.issuers]
-    tools, waits = ToolList(catalog, policies), Waits(desk)
+    tools, waits = ToolList(catalog, permitted), Waits(desk)
     server = build_server(desk, waits, tools, own.hold)
     address = Address(own, settings.public_url, settings.listen, issuers)
     return McpDoor(server, tools, waits, authenticator, address, settings.ingress)

@@ -11,14 +11,18 @@ from callgate.service import Service
 from callgate.settings import IngressSettings
 from contracts.functions import Catalog
 from contracts.identity import Role
+from services.ingress.permitted import Permitted
 from services.ingress.routes import routes
+from services.ingress.tool_routes import tool_routes
+from services.ingress.tools import Tools
 
 
 @pytest.fixture
 def app() -> FastAPI:
     unused: Any = None
-    router = routes(unused, unused, Catalog({}), IngressSettings())
-    return create_app([Service(Role.INGRESS, routers=(router,))])
+    calls = routes(unused, unused, IngressSettings())
+    tools = tool_routes(unused, unused, Catalog({}), Permitted(Tools(Catalog({})), unused), IngressSettings())
+    return create_app([Service(Role.INGRESS, routers=(calls, tools))])
 
 
 async def described(app: FastAPI) -> dict[str, Any]:
@@ -38,7 +42,7 @@ async def test_every_door_asks_for_a_bearer_token_and_answers_errors_as_problems
         if path.startswith("/v1/")
         for operation in operations.values()
     ]
-    assert len(doors) == 5
+    assert len(doors) == 8
     for operation in doors:
         assert operation["security"] == [{"bearer": []}]
         for status in ("4XX", "503"):

@@ -1,0 +1,159 @@
+"""The doors for tool loops: the functions, also as a model's tools, and a model's tool calls, run as they come."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+
+from callgate.http import Problem, json_response, straight
+from callgate.identity.authenticator import Authenticator
+from callgate.ids import uuid7
+from callgate.settings import IngressSettings
+from contracts.functions import Catalog
+from contracts.identity import Principal
+from services.ingress.answers import answer_of, standing
+from services.ingress.domain import CallRequest, functions_of, is_answered
+from services.ingress.doors import FrontDesk, problems
+from services.ingress.headers import SESSION_HEADER, Wait, traceparent_of, wait_of
+from services.ingress.intake import caller, in_thread_if_long, json_body, key_of
+from services.ingress.openapi import LIST, TOOL_CALLS
+from services.ingress.permitted import Permitted
+from services.ingress.tool_formats import Asked, Format, Told, ToolCall, ToolCalls, asked_in, tools_in
+from services.ingress.tools import Tools, description_of
+
+_PRIVATE: Final = {"Cache-Control": "no-store"}
+
+
+def tool_routes(
+    desk: FrontDesk,
+    authenticator: Authenticator,
+    catalog: Catalog,
+    permitted: Permitted,
+    settings: IngressSettings,
+) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["calls"])
+    functions = orjson.dumps({"functions": functions_of(catalog)})
+    tools = permitted.tools
+
+    @router.get("/functions", responses=LIST)
+    async def list_functions(
+        request: Request,
+        format: Annotated[
+            Format | None, Query(description="As the `tools` of a model's API, those that you might be allowed.")
+        ] = None,
+    ) -> Response:
+        """The functions that may be asked for; whether one may run is the policy's to say."""
+        principal = await caller(request, authenticator)
+        if format is None:
+            return Response(functions, media_type="application/json")
+        found = ((name, tools.by_name[name]) for name in await permitted.names(principal))
+        described = (
+            (name, one, description_of(one, catalog.connections[one.connection].description)) for name, one in found
+        )
+        return json_response({"tools": tools_in(format, described)})
+
+    async def run(request: Request, kind: ToolCalls) -> Response:
+        principal = await caller(request, authenticator)
+        desk.admit()
+        wait = wait_of(request.headers.getlist("prefer"), settings.wait, settings.max_wait)
+        body = await json_body(request, settings.body_limit)
+        with problems():
+            asked = await in_thread_if_long(len(body), lambda: asked_in(kind, body, settings.depth_limit))
+        return await _Loop(desk, tools, principal, request, wait).answer(asked)
+
+    @router.post("/tool-calls/openai", openapi_extra=TOOL_CALLS["openai"])
+    @straight
+    async def openai(request: Request) -> Response:
+        """Run the tool calls of an answer of Chat Completions or Responses; gives the messages or items to append."""
+        return await run(request, "openai")
+
+    @router.post("/tool-calls/anthropic", openapi_extra=TOOL_CALLS["anthropic"])
+    @straight
+    async def anthropic(request: Request) -> Response:
+        """Run the `tool_use` blocks of an answer of the Messages API; gives the message to append."""
+        return await run(request, "anthropic")
+
+    return router
+
+
+class _Loop:
+    """One request: several calls of one principal, in one session, waited for together."""
+
+    def __init__(self, desk: FrontDesk, tools: Tools, principal: Principal, request: Request, wait: Wait) -> None:
+        self._desk = desk
+        self._tools = tools
+        self._principal = principal
+        self._gone = request.is_disconnected
+        self._wait = wait
+        self._key = key_of(request)
+        self._session = request.headers.get(SESSION_HEADER) or _session_named_for(self._key)
+        self._trace = traceparent_of(request.headers.getlist("traceparent"))
+
+    async def answer(self, asked: Asked) -> Response:
+        """200 with an answer for each call, or 202 while one of them waits: the same request again waits on."""
+        ran = await asyncio.gather(*(self._run(call) for call in asked.calls))
+        session = next((one.document["session"] for one in ran if one.document is not None), None)
+        body = {
+            "messages": asked.written([one.told for one in ran]),
+            "session": session,
+            "calls": [
+                {"tool_call": one.told.id, "id": one.document["id"], "status": one.document["status"]}
+                for one in ran
+                if one.document is not None
+            ],
+        }
+        headers = _PRIVATE | ({"Preference-Applied": self._wait.applied} if self._wait.applied else {})
+        if all(one.answered for one in ran):
+            return json_response(body, headers=headers)
+        return json_response(body, 202, headers | {"Retry-After": "5"})
+
+    async def _run(self, call: ToolCall) -> "_Ran":
+        function = self._tools.by_name.get(call.name)
+        if function is None:
+            return _Ran(Told(call.id, f"Not run: there is no tool {call.name!r}.", is_error=True))
+        if call.arguments is None:
+            text = "Not run: the arguments are no JSON object. Write them anew and call again."
+            return _Ran(Told(call.id, text, is_error=True))
+        key = None if self._key is None else f"{self._key}\0{call.id}"
+        request = CallRequest(function.name, call.arguments, self._session, key)
+        try:
+            stands = await self._desk.submit(self._principal, request, self._wait.seconds, self._gone, self._trace)
+            document = await self._desk.outcome(stands)
+        except Problem as problem:
+            # With a key the whole request can be sent again, and nothing of it runs twice.
+            if self._key is not None and problem.status in (429, 503):
+                raise
+            return _Ran(Told(call.id, _refusal(problem), is_error=True))
+        if is_answered(stands):
+            answer = answer_of(document)
+            text = "\n\n".join(part for part in (answer.text, answer.notes) if part)
+            return _Ran(Told(call.id, text, answer.is_error), document)
+        text = (
+            f"This call is recorded and has no answer yet: {standing(document)}. It goes on by itself; do not make it "
+            f"again. Call id: {document['id']}."
+        )
+        return _Ran(Told(call.id, text, is_error=False), document, answered=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """What came of one tool call; `document` is its outcome's, where it was recorded."""
+
+    told: Told
+    document: dict[str, Any] | None = None
+    answered: bool = True
+
+
+def _refusal(problem: Problem) -> str:
+    call_id = problem.extra.get("id")
+    if call_id is not None:
+        return f"It is not known whether this call was recorded ({problem.code}). Call id: {call_id}. {problem.detail}"
+    return f"Not run ({problem.code}). {problem.detail}"
+
+
+def _session_named_for(key: str | None) -> str:
+    """The calls of one request are one session, also where it names none and is sent again."""
+    return f"tools-{hashlib.sha256(key.encode()).hexdigest()[:32] if key else uuid7()}"
