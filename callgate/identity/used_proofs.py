@@ -1,4 +1,7 @@
-"""Which DPoP proofs were used, on ADMISSION: one replica records a proof's first use, every other is refused it."""
+"""What counts once and was used, on ADMISSION: DPoP proofs, and signed requests of others.
+
+One replica records the first use, every other is refused it.
+"""
 
 from nats.aio.client import Client
 
@@ -9,13 +12,14 @@ from contracts.subjects import proof_subject
 
 
 class JetStreamUsedProofs:
-    """`binding.UsedProofs`. The broker forgets a use by itself once no clock would take the proof any more."""
+    """`binding.UsedProofs`. The broker forgets a use by itself, `kept` seconds later: no clock takes it any more."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, kept: int = KEPT) -> None:
         self._client = client
+        self._kept = kept
 
     async def use(self, proof: str) -> bool:
-        headers = {"Nats-Expected-Last-Subject-Sequence": "0", "Nats-TTL": f"{KEPT}s"}
+        headers = {"Nats-Expected-Last-Subject-Sequence": "0", "Nats-TTL": f"{self._kept}s"}
         try:
             await publish_acknowledged(self._client, proof_subject(proof), b"", headers)
         except LostRace:

@@ -6,9 +6,9 @@ bot's own workspace: a mapped user, or one whose address Slack has verified and 
 """
 
 import asyncio
+import hashlib
 import json
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +26,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from callgate.channel_settings import SlackPerson, SlackSettings
 from callgate.errors import CallgateError
 from callgate.http import Problem
+from callgate.identity.binding import UsedProofs
 from callgate.telemetry import describe
 from contracts.identity import Principal
 from services.approval.channels import SendFailed
@@ -49,8 +50,8 @@ from services.approval.slack_blocks import (
 logger = logging.getLogger("services.approval.slack")
 
 BODY_LIMIT = 256 * 1024
-_SIGNED_FOR = 300.0
-"""Seconds that a request of Slack's is good for; as long as that none is taken twice."""
+KEPT = 900
+"""Seconds that a request is remembered as taken: Slack's signature is good for five minutes before and after now."""
 _PATIENCE = 2.0
 """Seconds of Slack's three in which the form waits for its vote, so that a refusal is shown in it."""
 _ACTIONS: Mapping[str, Decision] = {APPROVE: "approve", REJECT: "reject"}
@@ -213,21 +214,18 @@ class Interactions:
             logger.error("an interaction failed", extra={"error": describe(error)})
 
 
-def interaction_routes(interactions: Interactions, secret_file: Path, clock: Callable[[], datetime]) -> APIRouter:
-    """Where Slack sends what people press."""
+def interaction_routes(
+    interactions: Interactions, secret_file: Path, clock: Callable[[], datetime], used: UsedProofs
+) -> APIRouter:
+    """Where Slack sends what people press. `used`, which all replicas share, tells what was taken before."""
     router = APIRouter(prefix="/v1/slack", tags=["approval"])
-    seen: OrderedDict[str, float] = OrderedDict()
 
     @router.post("/interactions", summary="For Slack alone: what people press there")
     async def interaction(request: Request) -> Response:
         body = await read_body(request, BODY_LIMIT)
         signature = _checked(request, body, secret_file, clock)
-        now = clock().timestamp()
-        while seen and next(iter(seen.values())) < now - 2 * _SIGNED_FOR:
-            seen.popitem(last=False)
-        if signature in seen:
+        if not await used.use(f"slack-{hashlib.sha256(signature.encode()).hexdigest()}"):
             raise Problem(401, "replayed", "This request was taken before.")
-        seen[signature] = now
         answer = await interactions.take(_payload(body))
         if answer is None:
             return Response(status_code=200)

@@ -11,6 +11,7 @@ from callgate.channel_settings import SlackSettings, require_receiver
 from callgate.delivery import RawHandler
 from callgate.errors import ConfigurationError
 from callgate.identity.authenticator import Authenticator
+from callgate.identity.used_proofs import JetStreamUsedProofs
 from callgate.platform import Platform
 from callgate.streams import APPROVAL_NOTICES, APPROVAL_SENDS
 from contracts.subjects import deliver_subject
@@ -21,7 +22,7 @@ from services.approval.mail import Mail, tls_context
 from services.approval.notice_routes import notice_routes
 from services.approval.secret_files import SecretMissing, read_secret, require_secret
 from services.approval.slack import Slack, SlackApi
-from services.approval.slack_interactions import Interactions, SocketMode, interaction_routes
+from services.approval.slack_interactions import KEPT, Interactions, SocketMode, interaction_routes
 from services.approval.teams import Teams
 from services.approval.views import Views
 from services.approval.webhooks import Webhooks, secret_bytes
@@ -67,7 +68,8 @@ class Telling:
             if slack.app_token_file is not None:
                 background.append(SocketMode(interactions, api, slack.app_token_file).keep)
             elif slack.signing_secret_file is not None:
-                routers.append(interaction_routes(interactions, slack.signing_secret_file, self._platform.clock))
+                used = JetStreamUsedProofs(self._platform.client, KEPT)
+                routers.append(interaction_routes(interactions, slack.signing_secret_file, self._platform.clock, used))
 
         async def close() -> None:
             for interactions in drain:

@@ -8,8 +8,13 @@ from approval_scene import Scene, eventually
 from doors import serving
 
 from callgate import keys
+from callgate.delivery import now
+from callgate.ids import uuid7
+from callgate.log import Draft
+from callgate.platform import Platform
 from callgate.streams import APPROVAL_NOTICES, APPROVAL_SENDS, consumers
 from cli.broker_client import connect
+from contracts.events import Allowed, EventData, ExecutionStarted, OutcomeUnknown, Recorded
 from contracts.identity import Role
 from services.approval.app import build
 
@@ -63,3 +68,18 @@ async def vote(stage: Scene, http: aiohttp.ClientSession, url: str, digest: str,
     headers = {"Authorization": f"Bearer {stage.issuer.mint(sub, ['finance'])}"}
     async with http.post(url, json={"decision": "approve", "digest": digest}, headers=headers) as answer:
         return answer.status
+
+
+async def unknown_after(stage: Scene, approved: Recorded) -> Recorded:
+    """It was allowed and begun, and nobody knows how it ended."""
+    async with stage.here.platforms(Role.EXECUTOR) as others:
+        executor = others[Role.EXECUTOR]
+        last = approved
+        steps: list[tuple[Platform, EventData]] = [
+            (stage.policy, Allowed(policy_set="a" * 64, function_digest="b" * 64)),
+            (executor, ExecutionStarted(instance="e", attempt=1, deadline=now())),
+            (executor, OutcomeUnknown(code="upstream_timeout")),
+        ]
+        for platform, data in steps:
+            last = await platform.log.append(Draft(uuid7(), now(), data), last)
+        return last

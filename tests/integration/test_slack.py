@@ -10,13 +10,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from approval_scene import Scene, requirement, scene
+from approval_scene import AGENT, Scene, requirement, scene
 from deployment import sealed as seal
-from notice_scene import replay, replica, settled
+from notice_scene import replay, replica, settled, unknown_after
 from slack_stand_in import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Message, SlackStandIn, signed_request, slack_stand_in
 
 from callgate.delivery import now
-from callgate.ids import uuid7
+from callgate.ids import mint_session, uuid7
 from callgate.jsontext import dump
 from callgate.log import Draft
 from callgate.platform import Platform
@@ -26,6 +26,7 @@ from contracts.events import (
     Approved,
     ArgumentsAmended,
     ArgumentsMasked,
+    Cancelled,
     Escalation,
     ExecutionCompleted,
     ExecutionStarted,
@@ -38,7 +39,7 @@ from contracts.events import (
 from contracts.identity import Principal, Role
 from contracts.records import Accessed
 from contracts.subjects import ACCESS, CallRef, access_filter
-from services.approval.slack_blocks import APPROVE, OPEN, REJECT
+from services.approval.slack_blocks import APPROVE, OPEN, REJECT, SETTLE
 
 FINANCE, BOARD = "C0FINANCE", "C0BOARD"
 FINA, FINN, STRANGER = "U0FINA", "U0FINN", "U0STRANGER"
@@ -226,8 +227,13 @@ async def test_who_is_nobody_here_cannot_vote_and_is_told_so_alone(stage: Scene,
     assert slack.views == []
 
 
+async def status_of(http: aiohttp.ClientSession, body: bytes, headers: dict[str, str]) -> int:
+    async with http.post("/v1/slack/interactions", data=body, headers=headers) as answer:
+        return answer.status
+
+
 async def test_only_what_slack_signed_lately_counts_and_only_once(stage: Scene, slack: SlackStandIn) -> None:
-    async with replica(stage) as http:
+    async with replica(stage) as http, replica(stage) as other:
         asked = await stage.ask()
         message = await first(slack)
         payload = slack.press(message, APPROVE, FINA)
@@ -242,11 +248,11 @@ async def test_only_what_slack_signed_lately_counts_and_only_once(stage: Scene, 
         async with http.post("/v1/slack/interactions", data=body + b"&x=1", headers=headers) as answer_:
             assert answer_.status == 401
         assert [one.name for one in (await stage.ingress.log.read(asked.ref)).call.chain][-1] == "approval_required"
-        codes = []
-        for _ in range(2):
-            async with http.post("/v1/slack/interactions", data=body, headers=headers) as answer_:
-                codes.append(answer_.status)
-        assert codes == [200, 401]
+        # Twice at once here, once more at another replica, and at one that was started since.
+        codes = await asyncio.gather(*(status_of(one, body, headers) for one in (http, http, other)))
+        assert sorted(codes) == [200, 401, 401]
+        async with replica(stage) as late:
+            assert await status_of(late, body, headers) == 401
         await stage.until(asked.ref, "approved")
 
 
@@ -259,6 +265,8 @@ async def test_a_vote_on_what_has_changed_since_is_refused(stage: Scene, slack: 
         new = await slack.until(lambda: next(iter(slack.posted()[1:]), None))
         await slack.until(lambda: "Changed: payments.refund" in old.words and "amount\n250" in old.words)
         assert "amount\n40" in new.words
+        assert "Changed by a reviewer:\n/amount\n250 → 40" in new.words
+        assert "Changed by a reviewer" not in old.words
         await press(http, stale)
         await slack.until(lambda: slack.told)
         assert "The call has changed" in slack.told[0][2]
@@ -290,6 +298,43 @@ async def amended(stage: Scene, asked: Recorded) -> Recorded:
         amended=True,
     )
     return await stage.ask_about(await stage.masking.log.append(Draft(masked, now(), anew), amendment))
+
+
+async def test_an_unknown_outcome_is_told_once_with_a_link_to_settle_it(stage: Scene, slack: SlackStandIn) -> None:
+    async with replica(stage) as http, replica(stage):
+        asked = await stage.ask()
+        message = await first(slack)
+        await press(http, slack.press(message, APPROVE, FINA))
+        await unknown_after(stage, await stage.until(asked.ref, "approved"))
+        told = await slack.until(lambda: next((one for one in slack.posted(threads=True) if one.thread_ts), None))
+        assert told.thread_ts == message.ts
+        assert told.words.startswith(
+            "Outcome unknown: it may have happened, and somebody must find out: payments.refund"
+        )
+        await slack.until(lambda: "Outcome unknown: payments.refund" in message.words)
+        for one in (message, told):
+            settle = one.button(SETTLE)
+            assert settle is not None
+            assert settle["url"].endswith(f"/outcomes/{asked.ref}")
+        await settled(stage)
+    await replay(stage)
+    async with replica(stage), replica(stage):
+        await stage.ask()
+        await slack.until(lambda: slack.posted()[1:])
+        await settled(stage)
+    assert len(slack.messages) == 3
+
+
+async def test_what_the_session_did_before_is_shown(stage: Scene, slack: SlackStandIn) -> None:
+    session_id = mint_session(AGENT.session_owner)
+    async with replica(stage):
+        before = await stage.ask(session_id=session_id)
+        assert "Before, in this session" not in (await first(slack)).words
+        await stage.ingress.log.append(Draft(uuid7(), now(), Cancelled(by="bot", code="withdrawn")), before)
+        await stage.ask(session_id=session_id)
+        second = await slack.until(lambda: next(iter(slack.posted()[1:]), None))
+        assert "Before, in this session\n• payments.refund: cancelled" in second.words
+        await settled(stage)
 
 
 async def test_slack_failing_delays_a_message_and_doubles_none(stage: Scene, slack: SlackStandIn) -> None:
@@ -332,10 +377,10 @@ async def test_buttons_over_socket_mode(tmp_path: Path, slack: SlackStandIn) -> 
 
 
 async def test_reminder_escalation_and_broken_glass_are_told_once(stage: Scene, slack: SlackStandIn) -> None:
-    at = now()
-    later = Escalation(approvers=("board",), at=at + timedelta(seconds=1.0))
-    more = {"remind_at": at + timedelta(seconds=0.5), "escalation": later, "break_glass": ("finance",)}
     async with replica(stage) as http, replica(stage):
+        at = now()
+        later = Escalation(approvers=("board",), at=at + timedelta(seconds=3))
+        more = {"remind_at": at + timedelta(seconds=0.5), "escalation": later, "break_glass": ("finance",)}
         asked = await stage.ask(requirement(quorum=3).model_copy(update=more))
         message = await first(slack)
         reminder = await slack.until(lambda: next((one for one in slack.posted(threads=True) if one.thread_ts), None))

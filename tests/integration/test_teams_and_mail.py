@@ -9,22 +9,12 @@ import aiohttp
 import pytest
 from approval_scene import Scene, eventually, requirement, scene
 from mail_stand_in import PASSWORD, USER, MailServer, mail_server
-from notice_scene import replay, replica, settled, vote
+from notice_scene import replay, replica, settled, unknown_after, vote
 from teams_stand_in import TeamsStandIn, teams_stand_in
 
 from callgate.delivery import now
 from callgate.errors import ConfigurationError
-from callgate.ids import uuid7
-from callgate.log import Draft
-from callgate.platform import Platform
-from contracts.events import (
-    Allowed,
-    Escalation,
-    EventData,
-    ExecutionStarted,
-    OutcomeUnknown,
-    Recorded,
-)
+from contracts.events import Escalation
 from contracts.identity import Role
 from services.approval.app import build
 
@@ -125,7 +115,7 @@ async def test_a_reminder_and_an_escalation_are_told_once(
     settings: dict[str, Any] = {"teams": teams_settings(tmp_path, teams.url), "email": mail_settings(tmp_path, mails)}
     async with scene(tmp_path, sweep_every=0.2, **settings) as stage, replica(stage), replica(stage):
         at = now()
-        later = Escalation(approvers=("board",), at=at + timedelta(seconds=2))
+        later = Escalation(approvers=("board",), at=at + timedelta(seconds=3))
         more = {"remind_at": at + timedelta(seconds=0.5), "escalation": later}
         await stage.ask(requirement(quorum=2).model_copy(update=more))
         cards, came = await teams.received(3), await mails.received(3)
@@ -140,7 +130,7 @@ async def test_a_reminder_and_an_escalation_are_told_once(
 
 
 async def test_failures_are_repeated_across_a_restart(tmp_path: Path, teams: TeamsStandIn, mails: MailServer) -> None:
-    slowly = [0.05, 1.5, 0.05]
+    slowly = [0.05, 5, 0.05]
     settings: dict[str, Any] = {
         "teams": teams_settings(tmp_path, teams.url, retries=slowly),
         "email": mail_settings(tmp_path, mails, retries=slowly),
@@ -259,18 +249,3 @@ async def test_an_unknown_outcome_leads_to_where_it_is_settled(
         assert [f"Settle it: {page}" in text for text in texts].count(True) == 1
         await settled(stage)
     assert (len(teams.cards), len(mails.came)) == (3, 3)
-
-
-async def unknown_after(stage: Scene, approved: Recorded) -> Recorded:
-    """It was allowed and begun, and nobody knows how it ended."""
-    async with stage.here.platforms(Role.EXECUTOR) as others:
-        executor = others[Role.EXECUTOR]
-        last = approved
-        steps: list[tuple[Platform, EventData]] = [
-            (stage.policy, Allowed(policy_set="a" * 64, function_digest="b" * 64)),
-            (executor, ExecutionStarted(instance="e", attempt=1, deadline=now())),
-            (executor, OutcomeUnknown(code="upstream_timeout")),
-        ]
-        for platform, data in steps:
-            last = await platform.log.append(Draft(uuid7(), now(), data), last)
-        return last
