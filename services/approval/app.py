@@ -63,7 +63,14 @@ async def build(platform: Platform) -> Service:
     told = telling(platform, views, policies, history)
     approvals = Approvals(platform.log)
     rights = Rights(policies, platform.catalog, platform.clock)
-    unsettled = Waiting(UNSETTLED, platform.client, platform.log, platform.verifier, platform.partitions)
+    unsettled = Waiting(
+        UNSETTLED,
+        platform.client,
+        platform.log,
+        platform.verifier,
+        platform.partitions,
+        lambda outcome: changes.tell(outcome.ref, None),
+    )
     settling = Settling(approvals, platform.sealer, rights, unsettled, platform.clock)
     amending = Amending(approvals, platform.sealer, rights, views, platform.catalog, platform.clock)
     approval = Deciding(
@@ -128,7 +135,10 @@ async def build(platform: Platform) -> Service:
     parts = Parts(
         pages=pages,
         sessions=sessions,
+        approvals=approvals,
         deciding=approval,
+        amending=amending,
+        settling=settling,
         views=views,
         looks=looks,
         history=history,

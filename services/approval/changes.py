@@ -18,10 +18,14 @@ _POSITION = re.compile(r"([0-9a-f]{16})-([0-9]{1,15})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One call came to wait, changed, or waits no more. `groups`: everyone who is or was asked about it."""
+    """One call came to wait, changed, or waits no more."""
 
     ref: CallRef
-    groups: frozenset[str]
+    groups: frozenset[str] | None
+    """Everyone who is asked about it; None where no group tells whom it concerns."""
+
+    def concerns(self, groups: frozenset[str]) -> bool:
+        return self.groups is None or not self.groups.isdisjoint(groups)
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Changes:
         """Where we are: what a page shows is at least as new as the position taken before it was made."""
         return f"{self.epoch}-{self._number}"
 
-    def tell(self, ref: CallRef, groups: frozenset[str]) -> None:
+    def tell(self, ref: CallRef, groups: frozenset[str] | None) -> None:
         self._kept.append(Change(ref, groups))
         self._number += 1
         self._wake()

@@ -39,7 +39,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_NEXT = re.compile(r"/approvals(/[0-9a-z._-]{1,150})?")
+_NEXT = re.compile(r"/approvals(/[0-9a-z._-]{1,150}){0,2}")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -106,14 +106,19 @@ class Freezing:
             await self._book.refresh()
         return self._known(freeze_id)
 
+    def may(self, right: Right, person: Principal, scope: str, target: str | None) -> bool:
+        """Whether the policies in force let this person freeze, or lift, such a thing. NoPolicies."""
+        resource = scope_entity(scope, target, self._catalog)
+        return not is_delegated(person) and self._policies.may(right, person, resource, self._clock()).decision
+
     async def listed(self, person: Principal) -> list[Freeze]:
         """What is in force of what this person may freeze or lift."""
         await self._book.refresh()
         return [
             freeze
             for freeze in self._book.in_force()
-            if self._may("freeze", person, freeze.scope, freeze.target)
-            or self._may("unfreeze", person, freeze.scope, freeze.target)
+            if self.may("freeze", person, freeze.scope, freeze.target)
+            or self.may("unfreeze", person, freeze.scope, freeze.target)
         ]
 
     async def reason(self, freeze: Freeze) -> str | None:
@@ -169,9 +174,5 @@ class Freezing:
     def _require(self, right: Right, person: Principal, scope: str, target: str | None) -> None:
         if is_delegated(person):
             raise NotAllowed("delegated")
-        if not self._may(right, person, scope, target):
+        if not self.may(right, person, scope, target):
             raise NotAllowed("not_permitted")
-
-    def _may(self, right: Right, person: Principal, scope: str, target: str | None) -> bool:
-        resource = scope_entity(scope, target, self._catalog)
-        return not is_delegated(person) and self._policies.may(right, person, resource, self._clock()).decision

@@ -87,7 +87,7 @@ def live_routes(live: Live, deciding: Deciding, sessions: Sessions) -> APIRouter
         groups = frozenset(person.groups)
 
         def concerns(change: Change) -> bool:
-            return change.ref == ref if ref is not None else not groups.isdisjoint(change.groups)
+            return change.ref == ref if ref is not None else change.concerns(groups)
 
         async def signed_in() -> bool:
             try:

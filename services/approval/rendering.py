@@ -2,9 +2,10 @@
 
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from markupsafe import Markup, escape
 
@@ -36,6 +37,7 @@ class Row:
     cut: int
     """Characters left out."""
     entities: tuple[str, ...]
+    value: JsonValue = field(repr=False)
 
     @property
     def folded(self) -> bool:
@@ -69,10 +71,18 @@ def rows(arguments: JsonValue, findings: Iterable[Finding]) -> tuple[list[Row], 
     more = 0
     for path, leaf in _leaves(arguments):
         if len(shown) < ROWS:
-            shown.append(_row(path, leaf, found))
+            shown.append(row(path, leaf, found))
         else:
             more += 1
     return shown, more
+
+
+def row(path: tuple[str, ...], leaf: JsonValue, found: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Row:
+    """One value; `found` are the entities by JSON pointer."""
+    pointer = "".join(map(pointer_token, path))
+    text = leaf if isinstance(leaf, str) else json.dumps(leaf)
+    entities = tuple(dict.fromkeys(found.get(pointer, ())))
+    return Row(path, _kind(leaf), text[:VALUE_LIMIT], max(0, len(text) - VALUE_LIMIT), entities, leaf)
 
 
 def until(at: datetime, now: datetime) -> str:
@@ -122,13 +132,6 @@ def _leaves(value: JsonValue) -> Iterator[tuple[tuple[str, ...], JsonValue]]:
             stack.extend(((*path, name), member) for name, member in reversed(members))
         else:
             yield path, node
-
-
-def _row(path: tuple[str, ...], leaf: JsonValue, found: Mapping[str, list[str]]) -> Row:
-    pointer = "".join(map(pointer_token, path))
-    text = leaf if isinstance(leaf, str) else json.dumps(leaf)
-    entities = tuple(dict.fromkeys(found.get(pointer, ())))
-    return Row(path, _kind(leaf), text[:VALUE_LIMIT], max(0, len(text) - VALUE_LIMIT), entities)
 
 
 def _kind(leaf: JsonValue) -> str:

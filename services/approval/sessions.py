@@ -22,8 +22,8 @@ from services.approval.cookies import CookieExpired, Cookies, CookieTooLong, Kin
 from services.approval.routes import read_body
 
 SESSION = Kind("callgate")
-_FORM_LIMIT = 32 * 1024
-_FIELDS = 8
+FORM_LIMIT = 32 * 1024
+FIELDS = 8
 
 
 class Sessions:
@@ -79,17 +79,17 @@ class Sessions:
     def end(self, response: Response) -> None:
         self._cookies.drop(response, SESSION)
 
-    async def form(self, request: Request) -> Mapping[str, str]:
-        """The fields of a form that one of our own pages sent. Problem."""
+    async def form(self, request: Request, fields: int = FIELDS, limit: int = FORM_LIMIT) -> Mapping[str, str]:
+        """The fields of a form that one of our own pages sent: so many at most, in so many bytes. Problem."""
         self._check_origin(request)
-        body = await read_body(request, _FORM_LIMIT)
+        body = await read_body(request, limit)
         try:
             pairs = parse_qsl(
                 body.decode("ascii"),
                 keep_blank_values=True,
                 strict_parsing=bool(body),
                 errors="strict",
-                max_num_fields=_FIELDS,
+                max_num_fields=fields,
             )
         except ValueError:
             raise Problem(400, "invalid_form", "The form cannot be read.") from None

@@ -10,7 +10,7 @@ from callgate.jsontext import JsonTextError, parse
 from callgate.log import reading
 from callgate.log.messages import Verifier
 from callgate.sealing import Place, Sealer
-from contracts.events import ArgumentsMasked, Finding, Recorded
+from contracts.events import ArgumentsMasked, Finding, Recorded, Sealed
 from contracts.model import JsonValue
 from contracts.subjects import CallRef
 from services.approval.domain import Ballot, CallFacts
@@ -56,13 +56,16 @@ class Views:
 
     async def reason(self, ref: CallRef, ballot: Ballot) -> str | None:
         """The reason of a vote; None where it has none, or none that opens. BrokerAway."""
-        if ballot.reason is None:
+        return await self.text(Place(ref, ballot.event_id, "reason"), ballot.reason)
+
+    async def text(self, place: Place, sealed: Sealed | None) -> str | None:
+        """What a person wrote, sealed there; None where there is nothing, or nothing that opens. BrokerAway."""
+        if sealed is None:
             return None
         try:
-            text = await self._sealer.open(ballot.reason, Place(ref, ballot.event_id, "reason"), "view")
+            return (await self._sealer.open(sealed, place, "view")).decode(errors="replace")
         except Rejected:
             return None
-        return text.decode(errors="replace")
 
     async def _open(self, call: CallFacts) -> tuple[View, int]:
         recorded = await self._read(call)

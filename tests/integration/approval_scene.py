@@ -22,6 +22,7 @@ from cli.dev_issuer import DevIssuer
 from contracts.events import (
     Allowed,
     ApprovalRequired,
+    ArgumentsAmended,
     ArgumentsMasked,
     EventData,
     ExecutionStarted,
@@ -131,15 +132,22 @@ class Scene:
             Draft(asked, now(), Requested(function=function, principal=requester, arguments=sealed)),
             self.ingress.log.origin(ref),
         )
-        event = uuid7()
+        return await self.mask(requested, text, requester, findings)
+
+    async def mask(
+        self, before: Recorded, text: bytes, requester: Principal = AGENT, findings: tuple[Finding, ...] = ()
+    ) -> Recorded:
+        """Masking's answer to `requested` or `arguments_amended`; `text` is what is masked, and its view."""
+        event, ref = uuid7(), before.ref
         data = ArgumentsMasked(
-            function=function,
+            function="payments.refund",
             principal=requester,
             arguments=await self.masking.sealer.seal(text, Place(ref, event, "arguments"), "raw", now()),
             view=await self.masking.sealer.seal(text, Place(ref, event, "view"), "view", now()),
             findings=findings,
+            amended=before.name == ArgumentsAmended.NAME,
         )
-        return await self.masking.log.append(Draft(event, now(), data), requested)
+        return await self.masking.log.append(Draft(event, now(), data), before)
 
     async def ask_about(self, masked: Recorded, *requirements: Requirement) -> Recorded:
         data = ApprovalRequired(

@@ -12,10 +12,14 @@ from callgate.http import Problem
 from services.approval import rendering
 from services.approval.domain import DECISIONS, Question, may_break_glass, must_say_why
 from services.approval.frame import HOME
+from services.approval.freezing import NotAllowed
 from services.approval.history import Past
 from services.approval.pages import words
-from services.approval.pages.parts import Parts, Visitor
-from services.approval.routes import REASON_LIMIT, cast, checked_reason, looked_at, votes_of
+from services.approval.pages.amended import Amended, amendments_of
+from services.approval.pages.in_force import freezable
+from services.approval.pages.parts import Case, Parts, Visitor
+from services.approval.routes import REASON_LIMIT, cast, checked_reason, votes_of
+from services.approval.scopes import BadScope
 
 Typed = Mapping[str, str]
 """The fields of a form that was refused, to be shown again."""
@@ -28,9 +32,7 @@ def call_routes(parts: Parts) -> APIRouter:
     @router.get("/{call_id}")
     async def call(request: Request, call_id: str) -> Response:
         visitor = await parts.visitor(request)
-        seen = parts.changes.position
-        question = await looked_at(parts.deciding, call_id, visitor.person)
-        return await call_page(parts, visitor, question, seen)
+        return await call_page(parts, visitor, await parts.case(visitor, call_id))
 
     @router.post("/{call_id}/vote")
     async def vote(request: Request, call_id: str) -> Response:
@@ -46,33 +48,26 @@ def call_routes(parts: Parts) -> APIRouter:
             alone = decision == "approve" and form.get("break_glass") == "yes"
             await cast(parts.deciding, call_id, visitor.person, decision, reason, digest, break_glass=alone)
         except Problem as problem:
-            return await refused_page(parts, visitor, call_id, problem, form)
+            return await call_page(parts, visitor, await parts.case(visitor, call_id), problem, form)
         return RedirectResponse(f"{HOME}/{call_id}", 303)
 
     return router
 
 
-async def refused_page(parts: Parts, visitor: Visitor, call_id: str, problem: Problem, typed: Typed) -> Response:
-    """The call as it is now, with what was wrong, and what was typed. Problem where it may not be looked at."""
-    seen = parts.changes.position
-    question = await looked_at(parts.deciding, call_id, visitor.person)
-    return await call_page(parts, visitor, question, seen, problem, typed)
-
-
 async def call_page(
     parts: Parts,
     visitor: Visitor,
-    question: Question,
-    seen: str,
+    case: Case,
     problem: Problem | None = None,
     typed: Typed | None = None,
 ) -> Response:
-    person, now = visitor.person, parts.now()
-    _, view, votes, past = await asyncio.gather(
+    question, person, now = case.question, visitor.person, parts.now()
+    _, view, votes, past, amended = await asyncio.gather(
         parts.looks.at_call(person, question.ref),
         parts.views.of(question),
         votes_of(parts.views, question),
         _session_so_far(parts, question),
+        _amendments(parts, question),
     )
     rows, more = rendering.rows(view.arguments, view.findings)
     form: dict[str, Any] = {
@@ -87,22 +82,35 @@ async def call_page(
         "call.html",
         visitor,
         problem.status if problem else 200,
-        seen=seen,
-        events=f"{HOME}/events?call={question.ref}",
-        question=question,
-        standing=words.standing(question, now),
-        left=rendering.until(question.expires_at, now),
+        **parts.head(case),
         view=view,
         rows=rows,
         more=more,
         votes=votes,
         policies=parts.pages.reasons(question.policies),
         past=past,
+        amended=amended,
+        may_grant=_may_grant(parts, visitor, question),
+        may_freeze=bool(freezable(parts, visitor, question)),
         earlier=parts.history.earlier(question.function),
-        alert=problem.detail if problem else None,
+        problem=problem,
         words=words,
         **form,
     )
+
+
+async def _amendments(parts: Parts, question: Question) -> list[Amended]:
+    if not question.amenders:
+        return []
+    return await amendments_of(parts.views, (await parts.approvals.get(question.ref)).call)
+
+
+def _may_grant(parts: Parts, visitor: Visitor, question: Question) -> bool:
+    try:
+        parts.granting.scope_of(question, visitor.person, to_session=False)
+    except (NotAllowed, BadScope):
+        return False
+    return True
 
 
 async def _session_so_far(parts: Parts, question: Question) -> tuple[Past, ...] | None:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from services.approval import rendering
 from services.approval.domain import Question
 from services.approval.frame import HOME
+from services.approval.outcome_routes import unsettled_for
 from services.approval.pages import words
 from services.approval.pages.parts import Parts
 from services.approval.routes import listed
@@ -50,6 +51,7 @@ def list_routes(parts: Parts) -> APIRouter:
         visitor = await parts.visitor(request)
         seen, now = parts.changes.position, parts.now()
         everything = listed(parts.deciding, visitor.person)
+        unsettled = unsettled_for(parts.settling, visitor.person)
         chosen = Chosen(function, requester, page)
         found = chosen.of(everything)
         shown = found[(page - 1) * LISTED : page * LISTED]
@@ -61,6 +63,7 @@ def list_routes(parts: Parts) -> APIRouter:
             seen=seen,
             events=f"{HOME}/events",
             total=len(everything),
+            unsettled=unsettled[:LISTED],
             found=len(found),
             rows=[
                 (question, rendering.until(question.expires_at, now), rendering.brief(view.arguments))

@@ -4,9 +4,13 @@ from fastapi import APIRouter
 
 from services.approval.assets import asset_routes
 from services.approval.live import Live, live_routes
+from services.approval.pages.amend import amend_routes
 from services.approval.pages.call import call_routes
+from services.approval.pages.grant import grant_routes
+from services.approval.pages.in_force import in_force_routes
 from services.approval.pages.listing import list_routes
 from services.approval.pages.parts import Parts
+from services.approval.pages.settle import settle_routes
 
 
 def page_routes(parts: Parts) -> tuple[APIRouter, ...]:
@@ -15,5 +19,9 @@ def page_routes(parts: Parts) -> tuple[APIRouter, ...]:
         asset_routes(parts.pages.assets),
         live_routes(Live(parts.changes), parts.deciding, parts.sessions),
         list_routes(parts),
+        in_force_routes(parts),
+        settle_routes(parts),
+        amend_routes(parts),
+        grant_routes(parts),
         call_routes(parts),
     )

@@ -69,6 +69,11 @@
     return [form, control.name, choice].join("\n");
   };
 
+  const nameOf = (control) => {
+    if (!control.form || !control.name) return control.getAttribute("href");
+    return keyOf(control) + (control.type === "submit" ? control.value : "");
+  };
+
   const isChanged = (control) => {
     if (control.type === "hidden") return false;
     if (control.type === "radio" || control.type === "checkbox") return control.checked !== control.defaultChecked;
@@ -79,28 +84,30 @@
   const remember = (region) => {
     const held = { typed: new Map(), opened: new Set(), focus: null, range: null };
     for (const control of region.querySelectorAll("input, textarea, select")) {
-      if (isChanged(control)) held.typed.set(keyOf(control), [control.value, control.checked]);
+      if (isChanged(control)) held.typed.set(keyOf(control), [control.value, control.checked, control.type]);
     }
     for (const details of region.querySelectorAll("details[open][data-key]")) held.opened.add(details.dataset.key);
     const active = document.activeElement;
     if (active && region.contains(active)) {
-      held.focus = active.form && active.name ? keyOf(active) + (active.value && active.type === "submit" ? active.value : "") : active.getAttribute("href");
+      held.focus = nameOf(active);
       if (active.selectionStart !== undefined) held.range = [active.selectionStart, active.selectionEnd];
     }
     return held;
   };
 
+  // What was typed into a form that is gone: shown, and put back where the form comes again.
+  const orphans = new Map();
+
   const restore = (region, held) => {
-    const lost = new Map(held.typed);
+    for (const [key, typed] of held.typed) orphans.set(key, typed);
     let focused = false;
     for (const control of region.querySelectorAll("input, textarea, select, button, a[href]")) {
       const key = control.form && control.name ? keyOf(control) : null;
-      if (key !== null && held.typed.has(key) && control.type !== "submit") {
-        [control.value, control.checked] = held.typed.get(key);
-        lost.delete(key);
+      if (key !== null && orphans.has(key) && control.type !== "submit") {
+        [control.value, control.checked] = orphans.get(key);
+        orphans.delete(key);
       }
-      const name = key === null ? control.getAttribute("href") : key + (control.type === "submit" ? control.value : "");
-      if (!focused && held.focus !== null && name === held.focus) {
+      if (!focused && held.focus !== null && nameOf(control) === held.focus) {
         control.focus({ preventScroll: true });
         if (held.range && control.setSelectionRange) control.setSelectionRange(...held.range);
         focused = true;
@@ -110,14 +117,11 @@
       if (held.opened.has(details.dataset.key)) details.open = true;
     }
     if (held.focus !== null && !focused) document.getElementById("main").focus({ preventScroll: true });
-    return [...lost.values()].map(([value]) => value).filter((value) => value && value.length > 1);
-  };
-
-  const keepDraft = (texts) => {
     const draft = document.getElementById("draft");
-    if (!draft || !texts.length) return;
+    if (!draft) return;
+    const texts = [...orphans.values()].filter(([, , type]) => type.startsWith("text")).map(([value]) => value);
     draft.querySelector("[data-draft]").textContent = texts.join("\n\n");
-    draft.hidden = false;
+    draft.hidden = !texts.length;
   };
 
   const swap = (fresh) => {
@@ -128,7 +132,7 @@
       const held = remember(region);
       const before = new Set([...region.querySelectorAll("li[data-call]")].map((row) => row.dataset.call));
       region.replaceChildren(...document.importNode(next, true).childNodes);
-      keepDraft(restore(region, held));
+      restore(region, held);
       for (const row of region.querySelectorAll("li[data-call]")) {
         row.classList.toggle("fresh", !before.has(row.dataset.call));
       }

@@ -17,7 +17,7 @@ ROSA = ("https://issuer.example", "rosa")
 
 
 def of_finance(change: Change) -> bool:
-    return "finance" in change.groups
+    return change.concerns(FINANCE)
 
 
 async def always() -> bool:
