@@ -1,41 +1,34 @@
 """`callgate audit`: what happened, who decided, and whether the log is whole. Reads as the audit service."""
 
-import getpass
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from callgate.errors import ConfigurationError
-from callgate.platform import Platform, open_platform
-from callgate.settings import Settings, load
-from callgate.telemetry import configure_logging
-from cli import output
+from callgate.platform import Platform
+from callgate.settings import load
+from cli import audit_control, output
+from cli.audit_opening import JsonOption, LimitOption, operator, print_json, projected, with_platform
 from cli.options import DEFAULT_CONFIG, ConfigOption
 from cli.replay_lines import replay_lines
-from cli.running import run
 from cli.session_names import one_session, session_ids
-from cli.state_folder import StateFolder
-from contracts.identity import Principal, Role
 from contracts.subjects import CallRef
 from services.audit.access import record_view
 from services.audit.app import open_store
 from services.audit.domain import Report
 from services.audit.queries import STATES, WORDS, SessionFilter, find_calls, find_sessions, latest_calls
 from services.audit.rebuilding import rebuild as rebuild_projection
-from services.audit.store import DatabaseAway, Store
+from services.audit.store import Store
 from services.audit.verifying import verify_log
 from services.audit.views import replay as replay_chain
 from services.audit.views import session_chains, shown_chain
 
 app = typer.Typer(help="Find, replay and verify what happened.", no_args_is_help=True)
+app.command()(audit_control.grants)
+app.command()(audit_control.freezes)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="How many, at most.")]
 FunctionOption = Annotated[str | None, typer.Option(help="Only calls of this function, e.g. payments.refund.")]
 StateOption = Annotated[
     str | None,
@@ -63,9 +56,9 @@ def sessions(
     _check_state(state)
     ids = None if session is None else session_ids(load(config), session)
     wanted = SessionFilter(principal, function, state, since and since.replace(tzinfo=UTC), ids)
-    found = _projected(config, lambda store: find_sessions(store, wanted, None, limit))
+    found = projected(config, lambda store: find_sessions(store, wanted, None, limit))
     if as_json:
-        _print_json({"sessions": found})
+        print_json({"sessions": found})
         return
     for row in found:
         who = _person(row["principal"], row["on_behalf_of"])
@@ -97,9 +90,9 @@ def calls(
                 found += latest_calls(store, limit, state=state, session_id=one, principal=principal, function=function)
         return found[:limit]
 
-    found = _projected(config, query)
+    found = projected(config, query)
     if as_json:
-        _print_json({"calls": found})
+        print_json({"calls": found})
         return
     for row in found:
         why = ", ".join([*([row["code"]] if row["code"] else []), *row["policies"]])
@@ -126,18 +119,18 @@ def show(
         if not chain.last_sequence:
             raise ConfigurationError("no_such_call", "there is no such call")
         await record_view(
-            platform.records, platform.clock(), _operator(), ref.session_id, ref.call_id, what="events", by="command"
+            platform.records, platform.clock(), operator(), ref.session_id, ref.call_id, what="events", by="command"
         )
         shown = shown_chain(chain, platform.ring)
         if as_json:
-            _print_json(shown)
+            print_json(shown)
             return 0
         output.say(f"{shown['id']}  {shown['state']}")
         for event in shown["events"]:
             output.say(_event_line(event))
         return 0
 
-    _with_platform(config, work)
+    with_platform(config, work)
 
 
 @app.command()
@@ -153,17 +146,17 @@ def replay(
         chains = await session_chains(platform.log, platform.partitions, session)
         if not chains:
             raise ConfigurationError("no_such_session", "there is no such session")
-        await record_view(platform.records, platform.clock(), _operator(), session, what="replay", by="command")
-        replayed = [await replay_chain(chain, platform.sealer) for chain in chains]
+        await record_view(platform.records, platform.clock(), operator(), session, what="replay", by="command")
+        replayed = [await replay_chain(chain, platform.sealer, platform.records) for chain in chains]
         if as_json:
-            _print_json({"session_id": session, "calls": [one.shown() for one in replayed]})
+            print_json({"session_id": session, "calls": [one.shown() for one in replayed]})
             return 0
         for one in replayed:
             for line in replay_lines(one):
                 output.say(line)
         return 0
 
-    _with_platform(config, work)
+    with_platform(config, work)
 
 
 @app.command()
@@ -177,13 +170,13 @@ def verify(
     async def work(platform: Platform) -> int:
         report = await verify_log(platform, _silent if as_json else _progress)
         if as_json:
-            _print_json(shown_report(report, strict))
+            print_json(shown_report(report, strict))
         else:
             for line in report_lines(report):
                 output.say(line)
         return 0 if report.passes(strict=strict) else 1
 
-    _with_platform(config, work)
+    with_platform(config, work)
 
 
 @app.command()
@@ -197,12 +190,12 @@ def rebuild(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
         finally:
             store.close()
         if as_json:
-            _print_json({"messages": count})
+            print_json({"messages": count})
         else:
             output.say(f"the projection was filled from {output.count(count, 'message')}")
         return 0
 
-    _with_platform(config, work)
+    with_platform(config, work)
 
 
 def shown_report(report: Report, strict: bool) -> dict[str, Any]:
@@ -236,48 +229,6 @@ def report_lines(report: Report) -> list[str]:
     return lines
 
 
-def _with_platform(config: Path, work: Callable[[Platform], Awaitable[int]]) -> None:
-    settings = reachable(load(config))
-    configure_logging("audit", "error", "text")
-
-    async def opened() -> int:
-        async with open_platform(settings, Role.AUDIT) as platform:
-            return await work(platform)
-
-    run(opened())
-
-
-def reachable(settings: Settings) -> Settings:
-    """The settings, with the address of the embedded broker where none is configured. ConfigurationError without."""
-    if settings.broker.url is not None:
-        return settings
-    port = StateFolder(settings.state / "broker").noted_port()
-    if port is None:
-        raise ConfigurationError(
-            "no_broker", "no broker runs here: start one with `callgate up`, or set broker.url in the configuration"
-        )
-    broker = settings.broker.model_copy(update={"url": f"nats://127.0.0.1:{port}"})
-    return settings.model_copy(update={"broker": broker})
-
-
-def _projected(config: Path, query: Callable[[Store], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    store = open_store(load(config))
-    try:
-        store.require_version()
-        return query(store)
-    except DatabaseAway:
-        raise ConfigurationError(
-            "database_away", "the audit database does not answer; check audit.database, or run `callgate audit rebuild`"
-        ) from None
-    finally:
-        store.close()
-
-
-def _operator() -> Principal:
-    """Who runs the command, as the operating system knows them; they hold the audit service's keys."""
-    return Principal(id=f"local:{getpass.getuser()}", issuer="callgate audit")
-
-
 def _event_line(event: dict[str, Any]) -> str:
     place = "" if event["place"] == "chain" else f"  ALIEN: {event['code']}"
     if "digest" not in event:
@@ -299,10 +250,6 @@ def _check_state(state: str | None) -> None:
     if state is not None and state not in WORDS:
         statuses, events = ", ".join(sorted(WORDS - STATES)), ", ".join(sorted(STATES))
         raise ConfigurationError("unknown_state", f"--state is a status ({statuses}) or a call's last event ({events})")
-
-
-def _print_json(value: Any) -> None:
-    output.say(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
 def _silent(stream: str, sequence: int, last: int) -> None:

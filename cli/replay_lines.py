@@ -49,7 +49,7 @@ def _decision(step: Step) -> str:
     assert isinstance(data, e.Allowed | e.Denied | e.ApprovalRequired)
     told = f"by {', '.join(data.policies)}" if data.policies else "by no policy"
     if isinstance(data, e.Allowed) and data.grant is not None:
-        told += f", approved in advance by use {data.grant.number} of grant {data.grant.grant_id}"
+        told += f", approved in advance by use {data.grant.number} of grant {data.grant.grant_id}{_granter(step)}"
     if isinstance(data, e.Denied):
         told += f" ({data.code})"
     if isinstance(data, e.ApprovalRequired):
@@ -58,6 +58,18 @@ def _decision(step: Step) -> str:
         )
         told += f": {needed}, until {data.expires_at:%Y-%m-%d %H:%M:%S}"
     return told
+
+
+def _granter(step: Step) -> str:
+    granted = step.granted
+    if granted is None:
+        return ""
+    if "by" not in granted:
+        return " (NOT PROVEN: its records are not there)"
+    told = f", which {granted['by']} gave {granted['since'][:19]} until {granted['expires_at'][:19]}"
+    if granted["revoked_at"]:
+        told += f", revoked {granted['revoked_at'][:19]} by {granted['revoked_by']}"
+    return told if granted["proven"] else f"{told} (NOT PROVEN: its records do not cover this call)"
 
 
 def _vote(step: Step) -> str:

@@ -13,7 +13,10 @@ from callgate.settings import Settings
 from contracts.identity import Role
 from services.audit.access import Access
 from services.audit.alarms import Alarms
+from services.audit.control_projection import ControlProjection
+from services.audit.control_routes import control_routes
 from services.audit.projection import Projection
+from services.audit.reasons import Reasons
 from services.audit.routes import Audited, audit_routes
 from services.audit.store import DatabaseAway, Store
 
@@ -32,6 +35,7 @@ async def build(platform: Platform) -> Service:
         Projection(platform.log, store, partition, platform.genesis[partition], alarms.raise_all)
         for partition in platform.partitions
     ]
+    control = ControlProjection(platform.client, platform.records, store)
     policies = PublishedPolicies(platform.records, platform.catalog)
     identity = await open_identity(platform)
 
@@ -45,14 +49,23 @@ async def build(platform: Platform) -> Service:
         store=store,
         log=platform.log,
         sealer=platform.sealer,
+        records=platform.records,
         ring=platform.ring,
         partitions=platform.partitions,
     )
     return Service(
         role=Role.AUDIT,
-        routers=(audit_routes(audited),),
-        background=(policies.follow, identity.revocations.follow, *(projection.follow for projection in projections)),
-        ready=lambda: _waits(projections),
+        routers=(
+            audit_routes(audited),
+            control_routes(audited, Reasons(platform.records, platform.sealer), platform.clock),
+        ),
+        background=(
+            policies.follow,
+            identity.revocations.follow,
+            control.follow,
+            *(projection.follow for projection in projections),
+        ),
+        ready=lambda: control.waits_for or _waits(projections),
         close=close,
     )
 

@@ -88,18 +88,22 @@ class Verification:
         self._deviations: list[Finding] = []
         self._events = self._calls = self._alien_count = self._failure_count = 0
 
-    def event(self, recorded: Recorded) -> None:
-        """A message on CALLS that verifies by itself; here it is judged whether its place in the chain does."""
+    def event(self, recorded: Recorded) -> Call | None:
+        """A message on CALLS that verifies by itself; here it is judged whether its place in the chain does.
+
+        The call after it, without large payloads; None where it is no part of the chain.
+        """
         self._events += 1
         if _key(recorded.ref) in self._over:
             self._alien(_finding(recorded, "call_is_over"))
-            return
+            return None
         held = self._open.get(recorded.ref)
         if held is None:
             genesis = self._genesis.get(recorded.ref.partition, "")
             held = self._open[recorded.ref] = _Open(Call(recorded.ref, genesis), {genesis})
+        placed = None
         try:
-            held.call = held.call.apply(without_payloads(recorded))
+            placed = held.call = held.call.apply(without_payloads(recorded))
         except IllegalTransition as refused:
             self._refused(held, recorded, refused.code)
         else:
@@ -109,6 +113,11 @@ class Verification:
         if held.call.is_terminal and not held.broken:
             self._over.add(_key(recorded.ref))
             self._open.pop(recorded.ref)
+        return placed
+
+    def unproven(self, recorded: Recorded, code: str) -> None:
+        """An event of a chain that says what other records do not prove, although a service's key signed it."""
+        self._fail(_finding(recorded, code))
 
     def alien(self, stream: str, sequence: int, subject: str, code: str) -> None:
         """A message that does not verify by itself. Harmless, unless a later event turns out to follow it."""

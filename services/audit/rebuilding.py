@@ -5,7 +5,8 @@ import asyncio
 from callgate.log import Alien, reading
 from callgate.platform import Platform
 from contracts.events import Recorded
-from contracts.subjects import Partition
+from contracts.subjects import CONTROL, Partition
+from services.audit.control_projection import ControlProjection
 from services.audit.projection import BATCH, Projection
 from services.audit.slim import without_payloads
 from services.audit.store import Store
@@ -18,7 +19,9 @@ async def rebuild(platform: Platform, store: Store, progress: Progress = lambda 
     DatabaseAway, BrokerAway; Rewound where somebody else began to rebuild. Run it again after each of these.
     """
     await asyncio.to_thread(store.reset, [str(partition) for partition in platform.partitions])
-    return sum([await _fill(platform, store, partition, progress) for partition in platform.partitions])
+    told = await ControlProjection(platform.client, platform.records, store).catch_up()
+    progress(CONTROL, told, told)
+    return told + sum([await _fill(platform, store, partition, progress) for partition in platform.partitions])
 
 
 async def _fill(platform: Platform, store: Store, partition: Partition, progress: Progress) -> int:

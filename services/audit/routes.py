@@ -13,10 +13,12 @@ from callgate.http import Problem, json_response
 from callgate.identity.authenticator import Authenticator
 from callgate.keyring import Ring
 from callgate.log import Chain, Log
+from callgate.records import Records
 from callgate.sealing import Sealer
 from contracts.identity import Principal
 from contracts.subjects import CALL_ID, SESSION_ID, CallRef, Partition, homes
 from services.audit.access import ALL_SESSIONS, Access
+from services.audit.documents import CallEvents, SessionCalls, SessionList, SessionReplay
 from services.audit.queries import (
     WORDS,
     BadCursor,
@@ -49,6 +51,7 @@ class Audited:
     store: Store
     log: Log
     sealer: Sealer
+    records: Records
     ring: Ring
     partitions: Sequence[Partition]
 
@@ -86,7 +89,7 @@ class _Page:
 def audit_routes(audited: Audited) -> APIRouter:
     router = APIRouter(tags=["audit"])
 
-    @router.get("/v1/sessions")
+    @router.get("/v1/sessions", response_model=SessionList)
     async def sessions(
         request: Request,
         principal: str | None = None,
@@ -105,19 +108,19 @@ def audit_routes(audited: Audited) -> APIRouter:
         await audited.access.viewed(person, ALL_SESSIONS, shown=len(page.sessions))
         return json_response({"sessions": page.sessions, "next": page.following and str(page.following)})
 
-    @router.get("/v1/sessions/{session_id}")
+    @router.get("/v1/sessions/{session_id}", response_model=SessionCalls)
     async def session(request: Request, session_id: str) -> Response:
         """One session and its calls, as the projection has them."""
         person = await audited.who(request)
-        row = await _queried(find_session, audited.store, _session_id(session_id))
+        row = await queried(find_session, audited.store, _session_id(session_id))
         audited.permit(person, session_id, None if row is None else row["principal"])
         if row is None:
             raise _no_session()
-        calls = await _queried(find_calls, audited.store, session_id)
+        calls = await queried(find_calls, audited.store, session_id)
         await audited.access.viewed(person, session_id, what="calls")
         return json_response({**_shown_session(row), "calls": calls})
 
-    @router.get("/v1/sessions/{session_id}/replay")
+    @router.get("/v1/sessions/{session_id}/replay", response_model=SessionReplay)
     async def replayed(
         request: Request,
         session_id: str,
@@ -135,11 +138,11 @@ def audit_routes(audited: Audited) -> APIRouter:
         begin = _after(chains, after)
         page = chains[begin : begin + limit]
         await audited.access.viewed(person, session_id, what="replay", shown=len(page))
-        calls = [(await replay(chain, audited.sealer)).shown() for chain in page]
+        calls = [(await replay(chain, audited.sealer, audited.records)).shown() for chain in page]
         following = str(page[-1].call.ref) if begin + limit < len(chains) else None
         return json_response({"session_id": session_id, "principal": _owner(chains), "calls": calls, "next": following})
 
-    @router.get("/v1/sessions/{session_id}/calls/{call_id}")
+    @router.get("/v1/sessions/{session_id}/calls/{call_id}", response_model=CallEvents)
     async def call(request: Request, session_id: str, call_id: str) -> Response:
         """Every event of a call, straight from the log, with what proves it. `call_id` is its UUID or its public id."""
         person = await audited.who(request)
@@ -170,7 +173,7 @@ async def _page(
     """Up to `limit` sessions that the person may audit; those that they may not are passed over."""
     page = _Page()
     for _ in range(_SCANS):
-        rows = await _queried(find_sessions, audited.store, wanted, after, limit)
+        rows = await queried(find_sessions, audited.store, wanted, after, limit)
         for row in rows:
             after = Position(row["began_at"], row["session_id"])
             if audited.may(person, row["session_id"], row["principal"]):
@@ -202,7 +205,7 @@ async def _find_call(audited: Audited, session_id: str, call_id: str) -> Chain |
     return None
 
 
-async def _queried(query: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+async def queried(query: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     try:
         return await asyncio.to_thread(query, *arguments, **named)
     except DatabaseAway as away:

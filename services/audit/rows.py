@@ -38,6 +38,9 @@ class Rows:
     aliens: list[Row] = field(default_factory=list)
     calls: list[Row] = field(default_factory=list)
     sessions: list[Row] = field(default_factory=list)
+    grants: list[Row] = field(default_factory=list)
+    grant_uses: list[Row] = field(default_factory=list)
+    freezes: list[Row] = field(default_factory=list)
 
 
 def rows_of(partition: str, placed: Iterable[Placed]) -> Rows:

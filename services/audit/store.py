@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.schema import DropTable, MetaData, Table
 
 from callgate.errors import ConfigurationError, Retryable
-from contracts.subjects import CallRef
+from contracts.subjects import CONTROL, CallRef
 from services.audit import tables
 from services.audit.rows import Row, Rows
 
@@ -40,7 +40,9 @@ class Store:
         self._writer = engine.execution_options(**_WRITES)
         self._insert: Any = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
         # Built once: that takes a millisecond, and they are executed ten times a second.
-        self._upsert_calls, self._add_to_sessions = self._upsert_call(), self._add_to_session()
+        upserted = (tables.calls, tables.grants, tables.grant_uses, tables.freezes)
+        self._upserts = {table.name: self._upsert(table) for table in upserted}
+        self._add_to_sessions = self._add_to_session()
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -72,7 +74,8 @@ class Store:
         self._engine.dispose()
 
     def prepare(self, partitions: Iterable[str]) -> None:
-        """Creates the tables in an empty database. ConfigurationError for one of another version; DatabaseAway."""
+        """Creates the tables in an empty database, with cursors for these and for CONTROL. DatabaseAway, and
+        ConfigurationError for a database of another version."""
         with self._exclusive() as connection:
             if not inspect(connection).has_table(tables.schema_version.name):
                 self._create(connection)
@@ -143,15 +146,21 @@ class Store:
             connection.execute(tables.events.insert(), rows.events)
         if rows.aliens:
             connection.execute(tables.aliens.insert(), rows.aliens)
-        if rows.calls:
-            connection.execute(self._upsert_calls, rows.calls)
+        for table, upserted in (
+            (tables.calls, rows.calls),
+            (tables.grants, rows.grants),
+            (tables.grant_uses, rows.grant_uses),
+            (tables.freezes, rows.freezes),
+        ):
+            if upserted:
+                connection.execute(self._upserts[table.name], upserted)
         if rows.sessions:
             connection.execute(self._add_to_sessions, rows.sessions)
 
-    def _upsert_call(self) -> Any:
-        insert = self._insert(tables.calls)
-        keys = [column.name for column in tables.calls.primary_key]
-        changed = {column.name: insert.excluded[column.name] for column in tables.calls.c if column.name not in keys}
+    def _upsert(self, table: Table) -> Any:
+        insert = self._insert(table)
+        keys = [column.name for column in table.primary_key]
+        changed = {column.name: insert.excluded[column.name] for column in table.c if column.name not in keys}
         return insert.on_conflict_do_update(index_elements=keys, set_=changed)
 
     def _add_to_session(self) -> Any:
@@ -172,7 +181,7 @@ class Store:
 
     def _add_cursors(self, connection: Connection, partitions: Iterable[str]) -> None:
         insert = self._insert(tables.cursor).on_conflict_do_nothing()
-        for partition in partitions:
+        for partition in (*partitions, CONTROL):
             connection.execute(insert, {"partition": partition, "sequence": 0})
 
     @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
 
-VERSION = 1
+VERSION = 2
 """Of these tables. A database of another version is refused, and refilled from the log by `callgate audit rebuild`."""
 
 PREFIX = "callgate_"
@@ -18,7 +18,7 @@ cursor = Table(
     Column("partition", String(16), primary_key=True),
     Column("sequence", BigInteger, nullable=False),
 )
-"""Up to which sequence each partition is projected; written in the same transaction as what it speaks of."""
+"""Up to which sequence each partition, and CONTROL, is projected; written in one transaction with what it speaks of."""
 
 sessions = Table(
     f"{PREFIX}sessions",
@@ -52,6 +52,7 @@ calls = Table(
     Column("approvers", Text, nullable=False),
     Index(f"{PREFIX}calls_session", "session_id", "began_at"),
     Index(f"{PREFIX}calls_function", "function", "state"),
+    Index(f"{PREFIX}calls_code", "code", "ended_at"),
     sqlite_with_rowid=False,
 )
 """`policies` (of the last decision) and `approvers` (who approved, in order) are JSON arrays."""
@@ -88,3 +89,57 @@ aliens = Table(
     Column("recorded_at", String(27), nullable=False),
 )
 """Every message that is no part of a chain, whether it verifies by itself or not: what was alarmed."""
+
+grants = Table(
+    f"{PREFIX}grants",
+    metadata,
+    Column("grant_id", String(64), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("by", Text, nullable=False),
+    Column("by_issuer", Text, nullable=False),
+    Column("agent", Text),
+    Column("issuer", Text),
+    Column("on_behalf_of", Text),
+    Column("session_id", Text),
+    Column("function", Text, nullable=False),
+    Column("conditions", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("since", String(27), nullable=False),
+    Column("expires_at", String(27), nullable=False),
+    Column("revoked_at", String(27)),
+    Column("revoked_by", Text),
+    Index(f"{PREFIX}grants_newest", "sequence"),
+)
+"""`sequence` and `digest` are those of the record on CONTROL, where the sealed reason stays. `conditions`: JSON."""
+
+grant_uses = Table(
+    f"{PREFIX}grant_uses",
+    metadata,
+    Column("grant_id", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("call", Text, nullable=False),
+    Column("at", String(27), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+freezes = Table(
+    f"{PREFIX}freezes",
+    metadata,
+    Column("freeze_id", String(64), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("scope", String(16), nullable=False),
+    Column("target", Text),
+    Column("issuer", Text),
+    Column("by", Text, nullable=False),
+    Column("by_issuer", Text, nullable=False),
+    Column("since", String(27), nullable=False),
+    Column("expires_at", String(27)),
+    Column("lifted_at", String(27)),
+    Column("lifted_by", Text),
+    Index(f"{PREFIX}freezes_newest", "sequence"),
+)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from callgate.errors import BrokerAway
+from callgate.grant_proofs import GrantProof
 from callgate.keyring import BadSignature
 from callgate.log import Alien, Message, reading
 from callgate.platform import Platform
 from callgate.provision import stream_differences
 from callgate.records import Standing
 from callgate.streams import StreamSpec, streams
+from contracts.events import Allowed, Recorded
+from contracts.lifecycle import Call
 from contracts.records import Genesis
 from contracts.subjects import CONTROL, Partition
 from services.audit.domain import Report, Verification
@@ -48,9 +51,24 @@ async def verify_log(platform: Platform, progress: Progress = lambda *_: None) -
             verified = platform.verifier.verify(message)
             if isinstance(verified, Alien):
                 verification.alien(partition.stream, verified.sequence, verified.subject, verified.code)
-            else:
-                verification.event(verified)
+                continue
+            call = verification.event(verified)
+            if call is not None and not await _grant_holds(platform, call, verified):
+                verification.unproven(verified, "grant_invalid")
     return verification.report()
+
+
+async def _grant_holds(platform: Platform, call: Call, recorded: Recorded) -> bool:
+    """False for an `allowed` by a grant whose records do not prove it, by what the executor checks before it acts. The
+    grant's text is checked where the function is still defined as it was then."""
+    data = recorded.data
+    if not isinstance(data, Allowed) or data.grant is None:
+        return True
+    proof = await GrantProof.read(platform.records, data.grant, call.ref)
+    function = platform.catalog.get(call.requested.function)
+    if function is not None and platform.catalog.digest_of(function.name) != data.function_digest:
+        function = None
+    return proof is not None and proof.holds(call, recorded, function)
 
 
 async def _control(platform: Platform, verification: Verification, progress: Progress) -> Mapping[Partition, int]:

@@ -8,10 +8,13 @@ from typing import Any
 import orjson
 
 from callgate.errors import Rejected
+from callgate.grant_proofs import GrantProof
 from callgate.keyring import Ring
 from callgate.log import Alien, Chain, Log
+from callgate.records import Records
 from callgate.sealing import Place, Sealer
 from contracts.events import (
+    Allowed,
     ArgumentsAmended,
     ArgumentsMasked,
     EventData,
@@ -23,6 +26,7 @@ from contracts.events import (
 from contracts.lifecycle import Call
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import Partition, homes
+from services.audit.rows import Row
 from services.audit.slim import SEALED_FIELDS
 
 # Which sealed fields are of class view, and what they are to a reader.
@@ -44,6 +48,8 @@ class Step:
     opened: dict[str, bytes] = field(default_factory=dict)
     withheld: dict[str, str] = field(default_factory=dict)
     """Payloads that do not open, with the code that says why (`key_missing`: the session was erased)."""
+    granted: Row | None = None
+    """Who gave the grant by which the call was allowed, until when, and whether its records prove that."""
 
     def shown(self) -> dict[str, Any]:
         """For JSON: masked payloads that are JSON stand as such, others as text."""
@@ -55,6 +61,7 @@ class Step:
             **plain(public),
             **{name: _embedded(payload) for name, payload in self.opened.items()},
             **({"withheld_payloads": self.withheld} if self.withheld else {}),
+            **({"granted": self.granted} if self.granted else {}),
         }
 
 
@@ -87,14 +94,37 @@ async def session_chains(log: Log, partitions: Iterable[Partition], session_id: 
     return [chain for chain in chains if chain.call.chain]
 
 
-async def replay(chain: Chain, sealer: Sealer) -> Replayed:
-    """The call with its masked payloads opened. BrokerAway."""
-    steps = [await _step(recorded, sealer) for recorded in chain.call.chain]
+async def replay(chain: Chain, sealer: Sealer, records: Records) -> Replayed:
+    """The call with its masked payloads opened, and with the grant that let it through. BrokerAway."""
+    steps = [
+        await _step(recorded, await _granted(chain.call, recorded, records), sealer) for recorded in chain.call.chain
+    ]
     return Replayed(chain.call, tuple(steps), chain.aliens)
 
 
-async def _step(recorded: Recorded, sealer: Sealer) -> Step:
-    step = Step(recorded)
+async def _granted(call: Call, allowed: Recorded, records: Records) -> Row | None:
+    """None for all but an `allowed` by a grant. Its text is not checked: the function may be another by now."""
+    data = allowed.data
+    if not isinstance(data, Allowed) or data.grant is None:
+        return None
+    proof = await GrantProof.read(records, data.grant, call.ref)
+    if proof is None:
+        return {"proven": False}
+    return {
+        "proven": proof.holds(call, allowed, None),
+        "by": proof.grant.by.id,
+        "by_issuer": proof.grant.by.issuer,
+        "since": rfc3339(proof.granted.record.at),
+        "expires_at": rfc3339(proof.grant.expires_at),
+        "uses": proof.grant.uses,
+        "used_at": rfc3339(proof.used.record.at),
+        "revoked_at": None if proof.revoked is None else rfc3339(proof.revoked.record.at),
+        "revoked_by": None if proof.revocation is None else proof.revocation.by.id,
+    }
+
+
+async def _step(recorded: Recorded, granted: Row | None, sealer: Sealer) -> Step:
+    step = Step(recorded, granted=granted)
     for name, shown_as in _SHOWN.get(type(recorded.data), {}).items():
         payload = getattr(recorded.data, name)
         if payload is None:

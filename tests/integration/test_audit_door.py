@@ -297,7 +297,7 @@ async def story(platforms: dict[Role, Platform]) -> CallRef:
 
 
 async def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.audit.configure_logging", lambda *_: None)  # the test's own logging stays
+    monkeypatch.setattr("cli.audit_opening.configure_logging", lambda *_: None)  # the test's own logging stays
     async with running_deployment(tmp_path / "here") as here, here.platforms() as platforms:
         terminal = Terminal(tmp_path, here)
         ref = await story(platforms)
