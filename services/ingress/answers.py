@@ -34,6 +34,7 @@ _NEXT: Mapping[str, str] = {
     "uninspectable": _CHANGE,
     "token_invalid": _CHANGE,
     "token_not_allowed": _CHANGE,
+    "patch_does_not_apply": "Make the same call once more.",
     "forbidden": f"{_NOT_AGAIN} Other arguments may be allowed.",
     # failed, certainly without effect
     "function_changed": "Make the same call once more.",
