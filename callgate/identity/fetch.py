@@ -24,7 +24,11 @@ class Fetcher(Protocol):
 
 
 class Poster(Protocol):
-    """POSTs one urlencoded form. Returns status and whole body; FetchFailed and redirects as with a Fetcher."""
+    """POSTs one urlencoded form.
+
+    Returns status and whole body, whatever the status: an error has a code to read. Never follows a redirect, which
+    would carry the client's secret elsewhere. FetchFailed where there is no answer, or one too long or too slow.
+    """
 
     async def post(self, url: str, form: Mapping[str, str], authorization: str | None) -> tuple[int, bytes]: ...
 

@@ -1,6 +1,7 @@
 """The development issuer on a real socket, and the fetcher against servers that misbehave."""
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -61,13 +62,17 @@ async def upstream() -> AsyncIterator[TestServer]:
         await asyncio.Event().wait()
         raise AssertionError
 
+    async def refusal(request: web.Request) -> web.Response:
+        return web.json_response([dict(await request.post()), request.headers["Authorization"]], status=401)
+
     async def bomb(_: web.Request) -> web.Response:
         response = web.Response(body=b"x" * 10_000_000)
         response.enable_compression(web.ContentCoding.gzip)
         return response
 
     app = web.Application()
-    app.add_routes([web.get(f"/{one.__name__}", one) for one in (good, redirect, endless, silent, bomb)])
+    ways = (good, redirect, endless, silent, refusal, bomb)
+    app.add_routes([web.route("*", f"/{one.__name__}", one) for one in ways])
     async with TestServer(app, host="127.0.0.1") as server:
         yield server
 
@@ -85,6 +90,18 @@ async def test_a_server_that_misbehaves_is_a_failed_fetch(
     with pytest.raises(FetchFailed) as caught:
         await AiohttpFetcher(session, timeout=0.5).get(str(upstream.make_url(path)))
     assert "127.0.0.1" not in str(caught.value)
+
+
+async def test_a_form_is_answered_with_whatever_status_and_goes_nowhere_else(
+    session: aiohttp.ClientSession, upstream: TestServer
+) -> None:
+    fetcher = AiohttpFetcher(session, timeout=0.5, limit=1000)
+    status, body = await fetcher.post(str(upstream.make_url("/refusal")), {"a": "ü&="}, "Basic eDp5")
+    assert (status, json.loads(body)) == (401, [{"a": "ü&="}, "Basic eDp5"])
+    assert (await fetcher.post(str(upstream.make_url("/redirect")), {}, None))[0] == 302
+    for path in ("/endless", "/silent", "/bomb"):
+        with pytest.raises(FetchFailed):
+            await fetcher.post(str(upstream.make_url(path)), {}, None)
 
 
 async def test_no_server_and_no_url_are_a_failed_fetch(session: aiohttp.ClientSession) -> None:
