@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 
 from callgate.errors import CallgateError
+from cli.call_lines import standing
 from cli.output import printable
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5)
@@ -20,6 +22,8 @@ _ADVICE = {
 }
 _ADVICE_ON = {
     "call_changed": "`callgate approvals` shows it as it is now",
+    "outcome_known": "`callgate outcomes` lists what is still unknown",
+    "breaks_schema": "GET /v1/functions shows each function's input schema",
     "no_glass_to_break": "`callgate approve` without --break-glass casts an ordinary vote",
     "not_found": "`callgate approvals` lists the calls that wait for you",
     "unknown_freeze": "`callgate freezes` lists them",
@@ -63,6 +67,11 @@ class Api:
     async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Any:
         return await self._request("GET", path, params=dict(parameters or {}))
 
+    async def get_changed(self, path: str, parameters: Mapping[str, str], tag: str | None) -> tuple[Any, str | None]:
+        """The document and its tag; None where it is still that of the tag given."""
+        headers = {"If-None-Match": tag} if tag else {}
+        return await self._exchange("GET", path, params=dict(parameters), headers=headers)
+
     async def post(self, path: str, body: Any) -> Any:
         return await self._request("POST", path, json=body)
 
@@ -70,16 +79,23 @@ class Api:
         return await self._request("DELETE", path)
 
     async def _request(self, method: str, path: str, **more: Any) -> Any:
+        document, _ = await self._exchange(method, path, **more)
+        return document
+
+    async def _exchange(self, method: str, path: str, **more: Any) -> tuple[Any, str | None]:
+        """The document, None where it did not change, and its tag."""
         if self._session is None:
             raise RuntimeError("use it as `async with Api(…)`")
         try:
             # A redirect is not followed: the token is for this address alone.
             async with self._session.request(method, self._url + path, allow_redirects=False, **more) as response:
-                document = _document(await _read(response))
+                document, tag = _document(await _read(response)), response.headers.get("ETag")
+                if response.status == HTTPStatus.NOT_MODIFIED and "If-None-Match" in more.get("headers", {}):
+                    return None, tag
                 if response.status < 300:
                     if document is None:
                         raise Away("not_callgate", f"{self._url} does not answer like Callgate; check --url")
-                    return document
+                    return document, tag
                 raise _refused(response, document)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             # These texts may quote the request; the address says enough.
@@ -111,7 +127,11 @@ def _refused(response: aiohttp.ClientResponse, document: Any) -> CallgateError:
         )
     after = response.headers.get("Retry-After", "")
     detail = printable(str(document.get("detail") or ""))
-    state = document.get("state")
+    problems = [one for one in document.get("problems") or () if isinstance(one, dict)]
+    if problems:
+        places = (f"{one.get('pointer')} ({one.get('keyword')})" for one in problems)
+        detail = f"{detail.rstrip('.')}: {printable(', '.join(places))}"
+    state, status = document.get("state"), document.get("call_status")
     if isinstance(state, str):
-        detail = f"{detail.rstrip('.')}; it is {printable(state)} now"
+        detail = f"{detail.rstrip('.')}; it is {printable(standing(state, status))} now"
     return Refused(response.status, printable(document["code"]), detail, float(after) if after.isdecimal() else None)

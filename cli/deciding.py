@@ -1,8 +1,6 @@
-"""What reviewers' commands do, over the public HTTP API alone: the list of what waits, and the vote."""
+"""What reviewers' commands do to one call, over the public HTTP API alone: vote, amend, settle."""
 
-import asyncio
 import json
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,15 +8,24 @@ from typing import Any
 from urllib.parse import quote
 
 from callgate.errors import CallgateError, ConfigurationError
+from callgate.json_patch import Change, changes
 from cli import output
 from cli.api import Api, Away, Refused
+from cli.call_lines import approval_lines, moment, outcome_lines, standing
 from cli.output import printable, styled
+from cli.patching import Wish, patched
+from contracts.events import OutcomeUnknown
 from contracts.lifecycle import WAITING_FOR_PEOPLE
+from contracts.model import JsonValue
 
-_LONGEST_PAUSE = 30.0
 _PAST = {"approve": "approved", "reject": "rejected"}
-_SHOWN = 2000
-"""Characters of masked arguments on the screen; --json gives all of them."""
+_SHORTEST_DIGEST = 8
+_CHANGES_SHOWN = 64
+_SETTLED = {
+    "done": "masking prepares the result for the agent",
+    "not_done": "the agent is told that it failed",
+    "run_again": "the executor runs it again",
+}
 
 
 def read_token(token: str | None, token_file: Path | None) -> str:
@@ -33,114 +40,6 @@ def read_token(token: str | None, token_file: Path | None) -> str:
     return token.strip()
 
 
-async def list_approvals(url: str, token: str, as_json: bool) -> int:
-    async with Api(url, token) as api:
-        try:
-            items = await _all(api)
-        except Refused as refused:
-            output.error(refused.detail)
-            return 1
-    _show(items, as_json)
-    return 0
-
-
-async def _all(api: Api) -> list[dict[str, Any]]:
-    """Every page of what waits."""
-    items: list[dict[str, Any]] = []
-    after = ""
-    while True:
-        page = await api.get("/v1/approvals", {"after": after} if after else None)
-        if not isinstance(page, dict) or not isinstance(page.get("approvals"), list):
-            raise Away("not_callgate", "that is no list of approvals; check --url")
-        items += page["approvals"]
-        after = page.get("next") or ""
-        if not after:
-            return items
-
-
-async def watch_approvals(url: str, token: str, every: float, as_json: bool) -> int:
-    """Shows the list whenever it changed. While Callgate is away it asks ever more rarely, and says so once."""
-    shown: list[dict[str, Any]] | None = None
-    complaint, pause = "", every
-    async with Api(url, token) as api:
-        while True:
-            try:
-                items = await _all(api)
-            except (Refused, Away) as error:
-                if isinstance(error, Refused) and error.status != 503:
-                    output.error(error.detail)
-                    return 1
-                if error.detail != complaint:
-                    output.error(error.detail)
-                complaint, shown = error.detail, None
-                pause = min(pause * 2, _LONGEST_PAUSE)
-                await asyncio.sleep(max(pause, getattr(error, "retry_after", None) or 0.0))
-                continue
-            complaint, pause = "", every
-            if items != shown:
-                _clear()
-                _show(items, as_json)
-                sys.stdout.flush()
-                shown = items
-            await asyncio.sleep(every)
-
-
-def _clear() -> None:
-    if sys.stdout.isatty():
-        output.say("\x1b[H\x1b[2J\x1b[3J")
-        output.say(f"{datetime.now(UTC):%H:%M:%S} UTC, Ctrl-C ends\n")
-
-
-def _show(items: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        output.say(json.dumps({"approvals": items}))
-        return
-    if not items:
-        output.say("nothing waits for you")
-        return
-    for item in items:
-        output.say("\n".join(_lines(item, datetime.now(UTC))))
-        output.say()
-    output.say(f"{len(items)} waiting. `callgate approve <id>`, or `callgate reject <id> --reason …`")
-
-
-def _lines(item: Mapping[str, Any], now: datetime) -> list[str]:
-    """One call for the screen. Arguments are the agent's words: nothing in them may steer the terminal."""
-    behalf = f" for {printable(item['on_behalf_of'])}" if item.get("on_behalf_of") else ""
-    expires = _left(datetime.fromisoformat(item["expires_at"]) - now)
-    lines = [
-        styled(printable(item["id"]), "cyan"),
-        f"  {printable(item['function'])}  asked by {printable(item['requester'])}{behalf}  {expires}",
-    ]
-    if item.get("withheld"):
-        lines.append(f"  arguments withheld: {printable(item['withheld'])}")
-    else:
-        text = printable(json.dumps(item["arguments"], ensure_ascii=False))
-        cut = f"… ({len(text)} characters; --json shows all)" if len(text) > _SHOWN else ""
-        lines.append(f"  {text[:_SHOWN]}{cut}")
-    for need in item["requirements"]:
-        each = bool(need.get("each"))
-        groups, policies = (" and " if each else " or ").join(need["approvers"]), ", ".join(need["policies"])
-        of = f"{need['quorum']} from {'each of ' if each else ''}{groups}"
-        lines.append(printable(f"  needs {need['missing']} more of {of} ({policies})"))
-        if need.get("escalation"):
-            late = need["escalation"]
-            lines.append(printable(f"  from {_time(late['at'])} also from {' or '.join(late['approvers'])}"))
-    if item.get("reason_required"):
-        lines.append("  to approve, say why: --reason")
-    if item.get("may_break_glass"):
-        lines.append("  in an emergency you may approve alone: --break-glass --reason …")
-    vote = f"  you voted: {printable(item['your_vote'])}" if item.get("your_vote") else ""
-    return [*lines, f"  digest {printable(item['digest'])[:16]}{vote}"]
-
-
-def _left(left: Any) -> str:
-    seconds = int(left.total_seconds())
-    if seconds <= 0:
-        return "expired"
-    return f"expires in {seconds // 60} min" if seconds >= 120 else f"expires in {seconds} s"
-
-
 async def vote(
     url: str,
     token: str,
@@ -150,16 +49,16 @@ async def vote(
     digest: str | None,
     *,
     break_glass: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Shows the call, and votes on the digest of just what was shown."""
-    path = f"/v1/approvals/{quote(call_id, safe='')}"
-    if digest is not None and len(digest) < 8:
-        raise ConfigurationError("short_digest", "give at least 8 characters of the digest")
+    path = _approval(call_id)
+    _require_long(digest)
     async with Api(url, token) as api:
         try:
             item = await api.get(path)
-            output.say("\n".join(_lines(item, datetime.now(UTC))))
-            refusal = _over(item) or _changed(item, digest, decision)
+            _show(approval_lines(item, datetime.now(UTC)), as_json)
+            refusal = _over(item) or _changed(item, digest, f"callgate {decision}", "callgate approvals")
             if refusal:
                 output.error(refusal)
                 return 1
@@ -171,11 +70,80 @@ async def vote(
             output.error(await _meanwhile(api, path, refused))
             return 1
         except Away as away:
-            raise CallgateError(
-                away.code, f"{away.detail}; whether a vote was cast, `callgate approvals` tells"
-            ) from None
-    output.say(_after_vote(decision, outcome))
+            raise _perhaps(away, "a vote was cast", "callgate approvals") from None
+    output.say(json.dumps(outcome) if as_json else _after_vote(decision, outcome))
     return 0
+
+
+async def amend(
+    url: str, token: str, call_id: str, wish: Wish, reason: str | None, digest: str | None, *, as_json: bool
+) -> int:
+    """Shows the call and what is changed, and changes just what was shown."""
+    path = _approval(call_id)
+    _require_long(digest)
+    async with Api(url, token) as api:
+        try:
+            item = await api.get(path)
+            _show(approval_lines(item, datetime.now(UTC)), as_json)
+            refusal = _over(item) or _changed(item, digest, "callgate amend", "callgate approvals")
+            if refusal:
+                output.error(refusal)
+                return 1
+            patch, after = patched(item["arguments"], wish)
+            _show(_change_lines(item["arguments"], after), as_json)
+            outcome = await api.post(f"{path}/amendments", {"digest": item["digest"], "patch": patch, "reason": reason})
+        except Refused as refused:
+            output.error(await _meanwhile(api, path, refused))
+            return 1
+        except Away as away:
+            raise _perhaps(away, "the call was amended", "callgate approvals") from None
+    told = "amended: policy judges it anew, and votes start over; `callgate approvals` shows it once it waits again"
+    output.say(json.dumps(outcome) if as_json else told)
+    return 0
+
+
+async def settle(
+    url: str, token: str, call_id: str, said: Mapping[str, JsonValue], digest: str | None, *, as_json: bool
+) -> int:
+    """Shows the call, and says what became of just that."""
+    path = f"/v1/outcomes/{quote(call_id, safe='')}"
+    _require_long(digest)
+    async with Api(url, token) as api:
+        try:
+            item = await api.get(path)
+            _show(outcome_lines(item), as_json)
+            refusal = _known(item) or _changed(item, digest, "callgate settle", "callgate outcomes")
+            if refusal:
+                output.error(refusal)
+                return 1
+            outcome = await api.post(f"{path}/settlement", {**said, "digest": item["digest"]})
+        except Refused as refused:
+            output.error(refused.detail)
+            return 1
+        except Away as away:
+            raise _perhaps(away, "it was settled", "callgate outcomes") from None
+    settled = f"{styled('settled', 'green', bold=True)}: {_SETTLED[str(said['outcome'])]}"
+    output.say(json.dumps(outcome) if as_json else settled)
+    return 0
+
+
+def _approval(call_id: str) -> str:
+    return f"/v1/approvals/{quote(call_id, safe='')}"
+
+
+def _require_long(digest: str | None) -> None:
+    if digest is not None and len(digest) < _SHORTEST_DIGEST:
+        raise ConfigurationError("short_digest", f"give at least {_SHORTEST_DIGEST} characters of the digest")
+
+
+def _show(lines: list[str], as_json: bool) -> None:
+    """What people read before it happens; programs get the answer alone."""
+    if not as_json:
+        output.say("\n".join(lines))
+
+
+def _perhaps(away: Away, what: str, command: str) -> CallgateError:
+    return CallgateError(away.code, f"{away.detail}; whether {what}, `{command}` tells")
 
 
 def _over(item: Mapping[str, Any]) -> str | None:
@@ -183,20 +151,28 @@ def _over(item: Mapping[str, Any]) -> str | None:
     if item["state"] in WAITING_FOR_PEOPLE:
         return None
     votes = [vote for vote in item.get("votes", ()) if isinstance(vote, dict)]
-    who = ", ".join(f"{vote['reviewer']} {_PAST[vote['decision']]} it at {_time(vote['at'])}" for vote in votes)
+    who = ", ".join(f"{vote['reviewer']} {_PAST[vote['decision']]} it at {moment(vote['at'])}" for vote in votes)
     if not votes and datetime.fromisoformat(item["expires_at"]) <= datetime.now(UTC):
-        who = f"its time was up at {_time(item['expires_at'])}"
-    return printable(f"there is nothing to decide any more{f': {who}' if who else ''}; the call is {item['state']} now")
+        who = f"its time was up at {moment(item['expires_at'])}"
+    now = standing(item["state"], item.get("status"))
+    return printable(f"there is nothing to decide any more{f': {who}' if who else ''}; the call is {now} now")
 
 
-def _changed(item: Mapping[str, Any], digest: str | None, decision: str) -> str | None:
+def _known(item: Mapping[str, Any]) -> str | None:
+    """How a call stands of which somebody knows what became."""
+    if item["state"] == OutcomeUnknown.NAME:
+        return None
+    return f"what became of it is known: the call is {printable(standing(item['state'], item['status']))} now"
+
+
+def _changed(item: Mapping[str, Any], digest: str | None, command: str, listing: str) -> str | None:
     """What to do where the digest is not the one that was seen."""
     if digest is None or item["digest"].startswith(digest):
         return None
-    again = f"callgate {decision} {item['id']} --digest {item['digest'][:16]}"
+    again = f"{command} {item['id']} --digest {item['digest'][:16]}"
     return printable(
         f"the call has changed since you looked: its digest is {item['digest'][:16]}. It stands above as it is now "
-        f"(`callgate approvals` lists it too); to decide on that: `{again}`"
+        f"(`{listing}` lists it too); to decide on that: `{again}`"
     )
 
 
@@ -210,8 +186,17 @@ async def _meanwhile(api: Api, path: str, refused: Refused) -> str:
         return refused.detail
 
 
-def _time(at: str) -> str:
-    return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _change_lines(before: JsonValue, after: JsonValue) -> list[str]:
+    lines = [
+        printable(f"  {one.path}: {_side(one, 'before')} → {_side(one, 'after')}")
+        for one in changes(before, after, _CHANGES_SHOWN + 1)
+    ]
+    return lines if len(lines) <= _CHANGES_SHOWN else [*lines[:-1], "  …"]
+
+
+def _side(change: Change, side: str) -> str:
+    shown = change.as_json()
+    return json.dumps(shown[side], ensure_ascii=False) if side in shown else "nothing"
 
 
 def _after_vote(decision: str, outcome: Mapping[str, Any]) -> str:
@@ -219,4 +204,5 @@ def _after_vote(decision: str, outcome: Mapping[str, Any]) -> str:
     missing = sum(need["missing"] for need in outcome["requirements"])
     more = f"; {missing} more must approve" if decision == "approve" and missing else ""
     colour = "green" if decision == "approve" else "yellow"
-    return f"{styled(word, colour, bold=True)}: the call is {printable(outcome['state'])}{more}"
+    now = standing(outcome["state"], outcome.get("status"))
+    return f"{styled(word, colour, bold=True)}: the call is {printable(now)}{more}"

@@ -164,7 +164,7 @@ async def build(platform: Platform) -> Service:
         deliveries={deliver_subject(APPROVAL_TIMERS): approval.on_timer_due, **told.deliveries},
         routers=(
             _front_door(),
-            api_routes(approval, amending, views, looks, authenticator),
+            api_routes(approval, amending, views, looks, changes, authenticator),
             outcome_routes(settling, views, looks, authenticator),
             freeze_routes(freezing, platform.catalog, authenticator),
             grant_routes(granting, approval, platform.catalog, authenticator),

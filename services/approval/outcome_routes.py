@@ -18,9 +18,11 @@ from services.approval.refusals import as_problems
 from services.approval.routes import (
     PAGE,
     PAGE_LIMIT,
+    arguments_of,
     call_ref,
     digest_of,
     json_of,
+    opened_list,
     read_members,
     require_ready,
     text_of,
@@ -47,12 +49,12 @@ def outcome_routes(settling: Settling, views: Views, looks: Looks, authenticator
         request: Request,
         limit: int = Query(PAGE, ge=1, le=PAGE_LIMIT),
         after: str = Query("", max_length=300, description="`next` of the page before"),
+        brief: bool = Query(False, description="Without the arguments"),
     ) -> Response:
         person = await person_of(authenticator, request)
         outcomes = [one for one in unsettled_for(settling, person) if UNSETTLED.position(one) > after]
         page = outcomes[:limit]
-        opening = asyncio.gather(*(views.of(one) for one in page))
-        opened, _ = await asyncio.gather(opening, looks.at_list(person, "arguments", len(page), OUTCOME_LIST))
+        opened = await opened_list(views, looks, page, person, OUTCOME_LIST, brief=brief)
         items = [_item(one, view) for one, view in zip(page, opened, strict=True)]
         return json_of({"outcomes": items, "next": UNSETTLED.position(page[-1]) if len(outcomes) > limit else None})
 
@@ -110,7 +112,7 @@ def _settlement(document: Mapping[str, JsonValue]) -> Settlement:
     )
 
 
-def _item(unsettled: Unsettled, view: View) -> dict[str, Any]:
+def _item(unsettled: Unsettled, view: View | None) -> dict[str, Any]:
     item = {
         "id": str(unsettled.ref),
         "state": unsettled.state,
@@ -118,11 +120,9 @@ def _item(unsettled: Unsettled, view: View) -> dict[str, Any]:
         "function": unsettled.function,
         "requester": unsettled.requester.id,
         "on_behalf_of": unsettled.requester.on_behalf_of,
-        "arguments": view.arguments,
-        "findings": [finding.model_dump() for finding in view.findings],
         "code": unsettled.code,
         "since": rfc3339(unsettled.since),
         "attempts": unsettled.attempts,
         "digest": unsettled.digest,
     }
-    return item | {"withheld": view.withheld} if view.withheld else item
+    return item | arguments_of(view) if view is not None else item

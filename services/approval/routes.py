@@ -1,7 +1,9 @@
 """The reviewers' API: what waits, one call, voting, and amending."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+import contextlib
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +19,10 @@ from contracts.subjects import CallRef
 from services.approval import domain
 from services.approval.aggregate import NobodyAsked
 from services.approval.amending import Amending, Amendment
-from services.approval.domain import DECISIONS, Decision, DecisionRefused, Intent, Question
+from services.approval.changes import Changes
+from services.approval.domain import DECISIONS, CallFacts, Decision, DecisionRefused, Intent, Question
 from services.approval.handlers import Deciding
-from services.approval.looks import Looks
+from services.approval.looks import LIST, Looks
 from services.approval.outcomes import Unsettled
 from services.approval.people import person_of
 from services.approval.refusals import as_problems
@@ -31,6 +34,8 @@ REASON_LIMIT = 2000
 BODY_LIMIT = 16 * 1024
 AMENDMENT_LIMIT = 256 * 1024
 PAGE, PAGE_LIMIT = 50, 200
+WAIT_LIMIT = 30
+"""Seconds."""
 _MISSING = "No approval of such a call was ever asked for."
 _WHERE = "GET /v1/approvals, or /v1/approvals/{id},"
 _VOTE_MEMBERS = ("decision", "reason", "digest", "break_glass")
@@ -43,7 +48,12 @@ _AMENDMENT = 'Send {"digest": the digest you saw, "patch": a JSON Patch on the a
 
 
 def api_routes(
-    deciding: Deciding, amending: Amending, views: Views, looks: Looks, authenticator: Authenticator
+    deciding: Deciding,
+    amending: Amending,
+    views: Views,
+    looks: Looks,
+    changes: Changes,
+    authenticator: Authenticator,
 ) -> APIRouter:
     router = APIRouter(prefix="/v1/approvals", tags=["approval"])
 
@@ -52,14 +62,20 @@ def api_routes(
         request: Request,
         limit: int = Query(PAGE, ge=1, le=PAGE_LIMIT),
         after: str = Query("", max_length=300, description="`next` of the page before"),
+        brief: bool = Query(False, description="Without the arguments"),
+        wait: int = Query(0, ge=0, le=WAIT_LIMIT, description="With If-None-Match: seconds to wait for a change"),
     ) -> Response:
         person = await person_of(authenticator, request)
-        questions = [question for question in listed(deciding, person) if QUESTIONS.position(question) > after]
+        questions, tag = await _news(deciding, changes, person, request.headers.get("if-none-match"), wait)
+        headers = {"ETag": tag}
+        if questions is None:
+            return Response(status_code=304, headers=headers)
+        questions = [question for question in questions if QUESTIONS.position(question) > after]
         page = questions[:limit]
-        opening = asyncio.gather(*(views.of(question) for question in page))
-        opened, _ = await asyncio.gather(opening, looks.at_list(person, "arguments", len(page)))
+        opened = await opened_list(views, looks, page, person, LIST, brief=brief)
         items = [_item(question, view, person, deciding.now()) for question, view in zip(page, opened, strict=True)]
-        return json_of({"approvals": items, "next": QUESTIONS.position(page[-1]) if len(questions) > limit else None})
+        following = QUESTIONS.position(page[-1]) if len(questions) > limit else None
+        return json_of({"approvals": items, "next": following}, headers=headers)
 
     @router.get("/{call_id}", summary="One call, with the votes so far")
     async def one(request: Request, call_id: str) -> Response:
@@ -203,10 +219,46 @@ def text_of(document: Mapping[str, JsonValue], name: str, expected: str) -> str 
     return checked_reason(text)
 
 
-def json_of(value: JsonValue, status: int = 200) -> Response:
+async def opened_list(
+    views: Views, looks: Looks, page: Sequence[CallFacts], person: Principal, name: str, *, brief: bool
+) -> list[View | None]:
+    """The masked arguments of each, or of none; that they were looked at in this list is on record then."""
+    recorded = looks.at_list(person, "list" if brief else "arguments", len(page), name)
+    opening = () if brief else (views.of(one) for one in page)
+    opened, _ = await asyncio.gather(asyncio.gather(*opening), recorded)
+    return [None] * len(page) if brief else list(opened)
+
+
+async def _news(
+    deciding: Deciding, changes: Changes, person: Principal, seen: str | None, wait: int
+) -> tuple[list[Question] | None, str]:
+    """What waits and its tag; None where that is still the one that was seen, after `wait` seconds. Problem."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait):
+            while True:
+                position, questions = changes.position, listed(deciding, person)
+                tag = _tag(questions)
+                if tag != seen:
+                    return questions, tag
+                if changes.closed or not wait:
+                    break
+                await changes.after(position)
+    return None, tag
+
+
+def _tag(questions: Iterable[Question]) -> str:
+    """Of all that is listed of them: who waits, since when, and who voted."""
+    digest = hashlib.sha256()
+    for question in questions:
+        digest.update(" ".join((question.digest, *(ballot.event_id for ballot in question.ballots), "\n")).encode())
+    return f'"{digest.hexdigest()[:32]}"'
+
+
+def json_of(value: JsonValue, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The document, for whoever asked alone."""
     # Arguments may hold integers beyond 64 bits, which only `dump` writes.
-    return Response(dump(value), status, {"Cache-Control": "no-store"}, media_type="application/json")
+    private = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(dump(value), status, private, media_type="application/json")
 
 
 def _intent(document: Mapping[str, JsonValue]) -> Intent:
@@ -225,7 +277,7 @@ def checked_reason(reason: str | None) -> str | None:
     return text or None
 
 
-def _item(question: Question, view: View, person: Principal, now: datetime) -> dict[str, Any]:
+def _item(question: Question, view: View | None, person: Principal, now: datetime) -> dict[str, Any]:
     own = question.ballot_of(person.id)
     item = {
         "id": str(question.ref),
@@ -234,8 +286,6 @@ def _item(question: Question, view: View, person: Principal, now: datetime) -> d
         "function": question.function,
         "requester": question.requester.id,
         "on_behalf_of": question.requester.on_behalf_of,
-        "arguments": view.arguments,
-        "findings": [finding.model_dump() for finding in view.findings],
         "policies": list(question.policies),
         "requirements": _progress(question),
         "asked_at": rfc3339(question.asked_at),
@@ -246,7 +296,13 @@ def _item(question: Question, view: View, person: Principal, now: datetime) -> d
         "may_break_glass": domain.may_break_glass(question, person),
         "your_vote": own.decision if own else None,
     }
-    return item | {"withheld": view.withheld} if view.withheld else item
+    return item | arguments_of(view) if view is not None else item
+
+
+def arguments_of(view: View) -> dict[str, Any]:
+    """The members that show the masked arguments."""
+    shown = {"arguments": view.arguments, "findings": [finding.model_dump() for finding in view.findings]}
+    return shown | {"withheld": view.withheld} if view.withheld else shown
 
 
 def _outcome(question: Question) -> dict[str, Any]:

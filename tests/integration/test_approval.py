@@ -51,10 +51,10 @@ class Reviewer:
 
     def __init__(self, http: aiohttp.ClientSession, headers: dict[str, str]) -> None:
         self._http = http
-        self._headers = headers
+        self.headers = headers
 
     async def get(self, path: str) -> tuple[int, Any]:
-        async with self._http.get(path, headers=self._headers) as answer:
+        async with self._http.get(path, headers=self.headers) as answer:
             return answer.status, json.loads(await answer.read())
 
     async def listed(self) -> list[Any]:
@@ -73,7 +73,7 @@ class Reviewer:
     async def send(self, path: str, body: Any) -> tuple[int, Any]:
         """A text as it is, anything else as JSON."""
         data = body if isinstance(body, str) else json.dumps(body)
-        async with self._http.post(path, data=data, headers=self._headers) as answer:
+        async with self._http.post(path, data=data, headers=self.headers) as answer:
             return answer.status, json.loads(await answer.read())
 
 
@@ -208,6 +208,30 @@ MALFORMED = (
     (json.dumps({"decision": "approve", "reason": "x" * 2001, "digest": "d" * 64}), 422),
     (json.dumps({"decision": "approve", "reason": "x" * 20_000}), 413),
 )
+
+
+async def test_a_list_is_held_until_it_changes(served: tuple[Scene, aiohttp.ClientSession]) -> None:
+    stage, http = served
+    asked = await stage.ask()
+    fina, finn = (reviewer(http, stage, sub, "finance") for sub in ("fina", "finn"))
+    await until_listed(fina, 1)
+
+    async def look(tag: str, wait: int) -> tuple[int, str, Any]:
+        headers = {**fina.headers, "If-None-Match": tag}
+        async with http.get(f"/v1/approvals?brief=true&wait={wait}", headers=headers) as answer:
+            return answer.status, answer.headers["ETag"], json.loads(await answer.read() or b"null")
+
+    status, tag, body = await look("", 30)
+    assert (status, [item["id"] for item in body["approvals"]]) == (200, [str(asked.ref)])
+    assert "arguments" not in body["approvals"][0]
+    assert (await look(tag, 0))[:2] == (304, tag)
+    held = asyncio.create_task(look(tag, 30))
+    status, _ = await finn.vote(asked)
+    assert status == 201
+    async with asyncio.timeout(20):
+        status, after, body = await held
+    assert (status, body["approvals"]) == (200, [])
+    assert after != tag
 
 
 async def test_a_vote_names_what_was_seen(served: tuple[Scene, aiohttp.ClientSession]) -> None:

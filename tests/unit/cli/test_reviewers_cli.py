@@ -13,7 +13,7 @@ from aiohttp import web
 from typer.testing import CliRunner, Result
 
 from callgate.errors import CallgateError, ConfigurationError
-from cli import deciding, reviewers
+from cli import listing, reviewers
 
 CALL = "1-0.s_" + "a" * 32 + ".01990000-0000-7000-8000-000000000001"
 DIGEST = "d1" * 32
@@ -24,6 +24,7 @@ def item(**changed: Any) -> dict[str, Any]:
     return {
         "id": CALL,
         "state": "approval_required",
+        "status": "waiting_for_approval",
         "function": "deploys.start",
         "requester": "support-bot",
         "on_behalf_of": None,
@@ -42,6 +43,12 @@ def need(missing: int) -> dict[str, Any]:
     return {"policies": ["production-deployments-need-sre"], "approvers": ["sre"], "quorum": 1, "missing": missing}
 
 
+def unknown(**changed: Any) -> dict[str, Any]:
+    """A call whose outcome nobody knows."""
+    lost = {"state": "outcome_unknown", "status": "unknown", "code": "timeout", "attempts": 1}
+    return item() | lost | {"since": "2026-01-31T12:00:05.000000Z"} | changed
+
+
 def problem(status: int, code: str, detail: str, **extra: Any) -> web.Response:
     return web.json_response({"code": code, "detail": detail, "status": status, **extra}, status=status)
 
@@ -52,24 +59,34 @@ class StandIn:
 
     url: str = ""
     items: list[dict[str, Any]] = field(default_factory=lambda: [item()])
+    lost: list[dict[str, Any]] = field(default_factory=lambda: [unknown()])
     answers: list[web.Response] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
+    tags: list[str | None] = field(default_factory=list)
     ballots: list[dict[str, Any]] = field(default_factory=list)
     asked: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
     async def handle(self, request: web.Request) -> web.Response:
         self.tokens.append(request.headers.get("Authorization"))
+        self.tags.append(request.headers.get("If-None-Match"))
         self.asked.release()
         if self.answers:
             return self.answers.pop(0)
         if request.method == "POST":
             self.ballots.append(await request.json())
+            if request.path in (f"/v1/approvals/{CALL}/amendments", f"/v1/outcomes/{CALL}/settlement"):
+                state = "arguments_amended" if "approvals" in request.path else "outcome_settled"
+                return web.json_response({"id": CALL, "state": state, "status": "pending"}, status=201)
             assert request.path == f"/v1/approvals/{CALL}/votes"
             return web.json_response({"id": CALL, "state": "approved", "votes": [], "requirements": [need(0)]})
         if request.path == "/v1/approvals":
             first = int(request.query.get("after", "0"))
             following = str(first + 1) if first + 1 < len(self.items) else None
             return web.json_response({"approvals": self.items[first : first + 1], "next": following})
+        if request.path == "/v1/outcomes":
+            return web.json_response({"outcomes": self.lost, "next": None})
+        if request.path == f"/v1/outcomes/{CALL}":
+            return web.json_response(self.lost[0] | {"votes": []})
         assert request.path == f"/v1/approvals/{CALL}"
         return web.json_response(self.items[0] | {"votes": []})
 
@@ -179,9 +196,11 @@ def voted(reviewer: str, decision: str) -> dict[str, Any]:
     return {"reviewer": reviewer, "decision": decision, "at": "2026-01-31T12:00:05.123456Z", "reason": None}
 
 
-FINISHED = item(state="execution_completed") | {"votes": [voted("rosa", "approve"), voted("sam", "approve")]}
-EXPIRED = item(state="approval_expired", expires_at="2026-01-31T12:00:05Z") | {"votes": []}
-CANCELLED = item(state="cancelled") | {"votes": []}
+FINISHED = item(state="result_masked", status="completed") | {
+    "votes": [voted("rosa", "approve"), voted("sam", "approve")]
+}
+EXPIRED = item(state="approval_expired", status="expired", expires_at="2026-01-31T12:00:05Z") | {"votes": []}
+CANCELLED = item(state="cancelled", status="cancelled") | {"votes": []}
 
 
 @pytest.mark.parametrize(
@@ -190,9 +209,9 @@ CANCELLED = item(state="cancelled") | {"votes": []}
         (
             FINISHED,
             ": rosa approved it at 2026-01-31 12:00:05 UTC, sam approved it at 2026-01-31 12:00:05 UTC; "
-            "the call is execution_completed now",
+            "the call is completed now",
         ),
-        (EXPIRED, ": its time was up at 2026-01-31 12:00:05 UTC; the call is approval_expired now"),
+        (EXPIRED, ": its time was up at 2026-01-31 12:00:05 UTC; the call is expired now"),
         (CANCELLED, "; the call is cancelled now"),
     ],
 )
@@ -271,7 +290,7 @@ async def test_watching_shows_changes_only_and_outlives_an_outage(
         for _ in range(count):
             await api.asked.acquire()
 
-    watching = asyncio.create_task(deciding.watch_approvals(api.url, "t", 0.01, as_json=True))
+    watching = asyncio.create_task(listing.watch_approvals(api.url, "t", 0.01, as_json=True))
     async with asyncio.timeout(20):
         await looks(3)
         api.items = []
@@ -288,4 +307,139 @@ async def test_watching_shows_changes_only_and_outlives_an_outage(
 
 async def test_watching_ends_where_it_may_not_look(api: StandIn) -> None:
     api.answers = [problem(401, "expired", "The token has expired.")]
-    assert await deciding.watch_approvals(api.url, "t", 0.01, as_json=True) == 1
+    assert await listing.watch_approvals(api.url, "t", 0.01, as_json=True) == 1
+
+
+async def test_watching_asks_what_changed_and_tells_only_that(api: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    other = item(function="crm.export_customers") | {"id": CALL[:-1] + "2"}
+    one, two = {"ETag": '"1"'}, {"ETag": '"2"'}
+    api.answers = [
+        web.json_response({"approvals": [item()], "next": None}, headers=one),
+        web.Response(status=304, headers=one),
+        web.json_response({"approvals": [other], "next": None}, headers=two),
+        problem(401, "expired", "The token has expired."),
+    ]
+    assert await listing.watch_approvals(api.url, "t", 0.01, as_json=False) == 1
+    assert api.tags == [None, '"1"', '"1"', '"2"']
+    printed = capsys.readouterr().out
+    assert printed.count(f"{CALL}\n") == 1
+    assert "crm.export_customers" in printed
+    assert f"{CALL} waits for you no more" in printed
+
+
+@pytest.mark.parametrize("words", [("approve", CALL), ("reject", CALL, "--reason", "no")])
+async def test_votes_answer_in_json_alone(api: StandIn, words: tuple[str, ...]) -> None:
+    result = await invoke(*words, "--json", "--url", api.url)
+    assert json.loads(result.stdout)["state"] == "approved"
+
+
+@pytest.mark.parametrize(
+    ("words", "patch", "shown"),
+    [
+        (("--set", "amount=40"), [{"op": "add", "path": "/amount", "value": 40}], "/amount: nothing → 40"),
+        (("--set", "service=api"), [{"op": "replace", "path": "/service", "value": "api"}], '"web" → "api"'),
+        (("--set", '/service="40"'), [{"op": "replace", "path": "/service", "value": "40"}], '"web" → "40"'),
+        (("--remove", "service"), [{"op": "remove", "path": "/service"}], '/service: "web" → nothing'),
+        (
+            ("--set", 'a={"b":[1]}', "--set", "/a/b/0=2"),
+            [{"op": "add", "path": "/a", "value": {"b": [1]}}, {"op": "replace", "path": "/a/b/0", "value": 2}],
+            '/a: nothing → {"b": [2]}',
+        ),
+    ],
+)
+async def test_amends_what_it_shows(api: StandIn, words: tuple[str, ...], patch: list[Any], shown: str) -> None:
+    result = await invoke("amend", CALL, *words, "--reason", "less", "--url", api.url)
+    assert result.exit_code == 0, result.stderr
+    assert api.ballots == [{"digest": DIGEST, "patch": patch, "reason": "less"}]
+    assert shown in result.stdout
+    assert "votes start over" in result.stdout
+
+
+async def test_amends_by_a_file_and_answers_in_json(api: StandIn, tmp_path: Any) -> None:
+    patch = [{"op": "remove", "path": "/service"}]
+    (tmp_path / "patch.json").write_text(json.dumps(patch))
+    result = await invoke("amend", CALL, "--patch", str(tmp_path / "patch.json"), "--json", "--url", api.url)
+    assert json.loads(result.stdout) == {"id": CALL, "state": "arguments_amended", "status": "pending"}
+    assert api.ballots[0]["patch"] == patch
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--set", "amount"),
+        ("--set", "=40"),
+        ("--remove", "nothing"),
+        ("--set", "/a/b=1"),
+        ("--patch", "nowhere.json"),
+        ("--patch", "x.json", "--set", "a=1"),
+    ],
+)
+async def test_what_is_no_amendment_is_said_before_anything_is_sent(api: StandIn, words: tuple[str, ...]) -> None:
+    result = await invoke("amend", CALL, *words, "--url", api.url)
+    assert isinstance(result.exception, ConfigurationError)
+    assert result.exception.detail
+    assert not api.ballots
+
+
+async def test_a_patch_that_breaks_the_schema_says_where(api: StandIn) -> None:
+    places = [{"pointer": "/service", "keyword": "enum"}]
+    refusal = problem(422, "breaks_schema", "The arguments would break the schema.", problems=places)
+    api.answers = [web.json_response(item() | {"votes": []}), refusal]
+    result = await invoke("amend", CALL, "--set", "service=x", "--url", api.url)
+    assert result.exit_code == 1
+    assert "would break the schema: /service (enum) (breaks_schema); GET /v1/functions" in result.stderr
+
+
+async def test_lists_and_settles_what_nobody_knows(api: StandIn, tmp_path: Any) -> None:
+    listed = await invoke("outcomes", "--url", api.url)
+    assert "unknown since 2026-01-31 12:00:05 UTC" in listed.stdout
+    assert "timeout, tried 1 time" in listed.stdout
+    assert json.loads((await invoke("outcomes", "--json", "--url", api.url)).stdout) == {"outcomes": api.lost}
+    (tmp_path / "result.json").write_text('{"id": 1}')
+    more = ("--reason", "seen", "--evidence", "t-1", "--result", str(tmp_path / "result.json"))
+    result = await invoke("settle", CALL, "--outcome", "done", *more, "--url", api.url)
+    assert result.exit_code == 0, result.stderr
+    assert "settled" in result.stdout
+    result = await invoke("settle", CALL, "--outcome", "run-again", "--reason", "no", "--json", "--url", api.url)
+    assert json.loads(result.stdout)["state"] == "outcome_settled"
+    assert api.ballots == [
+        {"outcome": "done", "reason": "seen", "evidence": "t-1", "result": {"id": 1}, "digest": DIGEST},
+        {"outcome": "run_again", "reason": "no", "evidence": None, "result": None, "digest": DIGEST},
+    ]
+    api.lost = []
+    assert "no outcome is unknown" in (await invoke("outcomes", "--url", api.url)).stdout
+
+
+async def test_what_is_known_is_not_settled(api: StandIn) -> None:
+    api.lost = [unknown(state="execution_failed", status="failed")]
+    result = await invoke("settle", CALL, "--outcome", "done", "--reason", "x", "--url", api.url)
+    assert result.exit_code == 1
+    assert result.stderr == "error: what became of it is known: the call is failed now\n"
+    api.lost = [unknown()]
+    result = await invoke("settle", CALL, "--outcome", "done", "--reason", "x", "--digest", "0" * 16, "--url", api.url)
+    assert "`callgate settle" in result.stderr
+    assert not api.ballots
+
+
+@pytest.mark.parametrize("command", ["approve", "reject", "amend", "settle"])
+async def test_call_ids_complete_in_the_shell(api: StandIn, command: str) -> None:
+    app = typer.Typer()
+    reviewers.register(app)
+    words = {"COMP_WORDS": f"main {command} 1-0", "COMP_CWORD": "2", "_MAIN_COMPLETE": "complete_bash"}
+    environment = words | {"CALLGATE_TOKEN": "rosas-token", "CALLGATE_URL": api.url}
+
+    async def completed(**more: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, [], prog_name="main", env=environment | more)
+
+    assert (await completed()).stdout.split() == [CALL]
+    assert api.tokens == ["Bearer rosas-token"]
+    for nothing in (
+        {"COMP_WORDS": f"main {command} 2-"},
+        {"CALLGATE_TOKEN": ""},
+        {"CALLGATE_URL": "http://127.0.0.1:9"},
+    ):
+        result = await completed(**nothing)
+        assert (result.stdout.strip(), result.stderr) == ("", "")
+    api.answers = [web.json_response([1])]
+    assert (await completed()).stdout.strip() == ""
