@@ -165,6 +165,9 @@ class ArgumentsMasked(EventData):
     findings: tuple[Finding, ...] = ()
     uninspectable: tuple[Code, ...] = ()
     """Why parts (or, with `arguments` None, all) of it could not be inspected; policy denies such a call."""
+    refused_tokens: tuple[InputProblem, ...] = Field(default=(), exclude_if=lambda refused: not refused)
+    """Where tokens stand that were not resolved, and by which code; the first few. Left out on the wire where there are
+    none, as `Allowed.grant`."""
     amended: bool = Field(default=False, exclude_if=lambda amended: not amended)
     """Whether they are as a reviewer changed them, for policy, which reads no chain otherwise; the fold refuses the
     event where that is not so. Left out on the wire where it is false, as `Allowed.grant`."""

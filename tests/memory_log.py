@@ -20,6 +20,7 @@ from contracts.events import (
     ArgumentsMasked,
     DataClass,
     EventData,
+    InputProblem,
     Proof,
     Recorded,
     Requested,
@@ -200,7 +201,12 @@ class Calls:
         data = Requested(function=self.function, principal=AGENT, arguments=payload)
         return self.log.write(make_event(event_id, ref, self.log.clock(), GENESIS, data), ref)
 
-    def masked(self, view: bytes | None = None, uninspectable: Iterable[str] = ()) -> Recorded:
+    def masked(
+        self,
+        view: bytes | None = None,
+        uninspectable: Iterable[str] = (),
+        refused_tokens: Iterable[InputProblem] = (),
+    ) -> Recorded:
         before, event_id = self.requested(), uuid7()
         ref = before.ref
         data = ArgumentsMasked(
@@ -209,6 +215,7 @@ class Calls:
             arguments=self.sealer.put(self.arguments, Place(ref, event_id, "arguments"), "raw"),
             view=self.sealer.put(view or self.arguments, Place(ref, event_id, "view"), "view"),
             uninspectable=tuple(uninspectable),
+            refused_tokens=tuple(refused_tokens),
         )
         return self.log.write(make_event(event_id, ref, self.log.clock(), before.digest, data), ref)
 

@@ -122,13 +122,14 @@ class Masking:
                     "view": await self._sealer.seal(dump(masked.view), Place(ref, event_id, "view"), "view", at),
                     "findings": _joined(masked.findings, resolved.findings),
                     "uninspectable": (*resolved.refused, *masked.uninspectable),
+                    "refused_tokens": resolved.problems,
                 }
             )
         try:
             await self._log.append(Draft(event_id, at, data), answers, traceparent=delivery.traceparent)
         except TooLarge:
             nothing = {"arguments": None, "view": None, "findings": (), "uninspectable": (_TOO_MANY,)}
-            await self._append_less(data.model_copy(update=nothing), answers, delivery)
+            await self._append_less(data.model_copy(update=nothing | {"refused_tokens": ()}), answers, delivery)
 
     async def _asked_for(self, recorded: Recorded) -> Arguments:
         """The arguments of `requested`. Rejected, JsonTextError."""

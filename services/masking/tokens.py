@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from callgate.jsontext import JsonTextError, RawNumber, dump, parse, pointer_token
-from contracts.events import Finding
+from contracts.events import Finding, InputProblem
 from contracts.model import JsonValue
 from services.masking.hints import Hints
 from services.masking.places import HIDDEN
@@ -28,6 +28,7 @@ LONGEST: Final = 512
 
 LETTERS: Final = "bcdfghjkmnpqrstv"
 _BEGIN: Final = "tok_"
+_PROBLEMS_NAMED: Final = 8
 _TO_LETTERS = str.maketrans("0123456789abcdef", LETTERS)
 _FROM_LETTERS = str.maketrans(LETTERS, "0123456789abcdef")
 TOKEN = re.compile(rf"tok_([a-z][a-z0-9_]{{0,63}})_([{LETTERS}]{{34,{2 * (LONGEST + 17)}}})")
@@ -99,13 +100,15 @@ class Opened:
 class Resolved:
     """`document` holds the real values; `replaced` says whether it has any. `findings` name the places of tokens (of
     entity TOKEN where it is not known), `refused` are the distinct codes of those that were not resolved:
-    `token_invalid` (damaged, another session's, or its keys were erased) and `token_not_allowed` in this parameter.
+    `token_invalid` (damaged, another session's, or its keys were erased) and `token_not_allowed` in this parameter;
+    `problems` say where, as far as they are few.
     """
 
     document: JsonValue = field(repr=False)
     replaced: bool = False
     findings: tuple[Finding, ...] = ()
     refused: tuple[str, ...] = ()
+    problems: tuple[InputProblem, ...] = ()
 
 
 def may_hold_tokens(document: JsonValue) -> bool:
@@ -135,7 +138,8 @@ def resolve(
     """
     resolving = _Resolving(session, entities)
     resolved = resolving.value(document, "", hints)
-    return Resolved(resolved, resolving.replaced, tuple(resolving.findings), tuple(resolving.refused))
+    refused, problems = tuple(resolving.refused), tuple(resolving.problems)
+    return Resolved(resolved, resolving.replaced, tuple(resolving.findings), refused, problems)
 
 
 class _Resolving:
@@ -145,6 +149,7 @@ class _Resolving:
         self.replaced = False
         self.findings: list[Finding] = []
         self.refused: dict[str, None] = {}
+        self.problems: list[InputProblem] = []
 
     def value(self, value: JsonValue, pointer: str, hints: Hints) -> JsonValue:
         """`pointer` quotes keys that the schema declares, and no other."""
@@ -164,7 +169,10 @@ class _Resolving:
         entity = opened.entity if opened else "TOKEN"
         self.findings.append(Finding(path=pointer, entity=entity, start=0, end=len(token)))
         if opened is None or opened.entity not in hints.accepts:
-            self.refused["token_invalid" if opened is None else "token_not_allowed"] = None
+            code = "token_invalid" if opened is None else "token_not_allowed"
+            self.refused[code] = None
+            if len(self.problems) < _PROBLEMS_NAMED:
+                self.problems.append(InputProblem(pointer=pointer, keyword=code))
             return token
         self.replaced = True
         return opened.value

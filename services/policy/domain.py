@@ -79,6 +79,8 @@ class CallFacts:
     now: datetime
     refusal: str = "uninspectable"
     """The code of the denial where it is not inspectable."""
+    problems: tuple[InputProblem, ...] = ()
+    """Where that is, as far as masking says."""
     frozen: bool = False
     """Whether a freeze stops it at this moment."""
 
@@ -209,7 +211,7 @@ def _evaluate(rules: Rules, facts: CallFacts, approved: tuple[bool, ...]) -> tup
     if judged is None or judged.function != facts.function:
         raise _Denial("unknown_function")
     if not facts.inspectable:
-        raise _Denial(facts.refusal)
+        raise _Denial(facts.refusal, problems=facts.problems)
     _check_input(judged, facts.arguments)
     requests = [_request(judged, facts, context) for context in _contexts(judged, facts, approved)]
     try:

@@ -102,6 +102,7 @@ class Policy:
         masked = recorded.data
         assert isinstance(masked, ArgumentsMasked)  # noqa: S101
         arguments, view, inspectable = await self._open(recorded, masked)
+        refusal = next((code for code in masked.uninspectable if code in _NAMED), "uninspectable")
         wanted = rules.policies is not None and rules.policies.mentions_session
         return CallFacts(
             function=self._catalog.get(masked.function),
@@ -113,7 +114,8 @@ class Policy:
             session=await self._sessions.before(recorded.ref) if wanted else SessionFacts(),
             now=self._clock(),
             frozen=self._freezes.stopping(masked.principal, recorded.ref.session_id, masked.function) is not None,
-            refusal=next((code for code in masked.uninspectable if code in _NAMED), "uninspectable"),
+            refusal=refusal,
+            problems=tuple(problem for problem in masked.refused_tokens if problem.keyword == refusal),
         )
 
     async def _open(self, recorded: Recorded, masked: ArgumentsMasked) -> tuple[JsonValue, JsonValue, bool]:

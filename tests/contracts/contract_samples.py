@@ -55,6 +55,7 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
         view=INLINE,
         findings=(FINDING,),
         uninspectable=("too_deep",),
+        refused_tokens=(),
         amended=False,
     ),
     e.Allowed(**_JUDGED, grant=None),

@@ -117,6 +117,7 @@ async def test_a_token_cannot_be_moved_into_another_parameter(scene: Governed) -
     code, words = await denied(scene, webhook_url=token)
     assert code == "token_not_allowed"
     assert "this parameter does not accept" in words
+    assert "`/webhook_url`" in words
 
 
 async def test_a_token_is_worth_nothing_in_another_session_or_damaged(scene: Governed) -> None:

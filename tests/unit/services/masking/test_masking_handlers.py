@@ -227,6 +227,7 @@ async def test_a_token_in_the_wrong_place_is_named_and_stays_one(scene: Scene) -
     data, effective, _ = await masked_with_token(scene, "url")
     assert CARD.encode() not in effective
     assert data.uninspectable == ("token_not_allowed",)
+    assert [(one.pointer, one.keyword) for one in data.refused_tokens] == [("/*", "token_not_allowed")]
 
 
 async def test_an_erased_sessions_token_is_invalid_though_the_secret_is_remembered(scene: Scene) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callgate.jsontext import RawNumber
+from contracts.events import InputProblem
 from services.masking.domain import mask
 from services.masking.hints import NO_HINTS, hints_of
 from services.masking.tokens import LETTERS, LONGEST, Opened, SessionSecrets, may_hold_tokens, resolve
@@ -136,6 +137,7 @@ def test_a_token_cannot_be_moved_into_another_parameter(place: str) -> None:
     assert (resolved.document, resolved.replaced) == ({place: sealed()}, False)
     assert resolved.refused == ("token_not_allowed",)
     shown = "*" if place == "undeclared" else place
+    assert resolved.problems == (InputProblem(pointer=f"/{shown}", keyword="token_not_allowed"),)
     assert [(one.path, one.entity) for one in resolved.findings] == [(f"/{shown}", "CREDIT_CARD")]
 
 
@@ -160,7 +162,10 @@ def test_a_damaged_token_is_invalid_wherever_it_stands(damaged: str, place: str)
 
 def test_each_reason_is_named_once() -> None:
     document = [sealed(), sealed(), sealed(session=ELSEWHERE), sealed(session=ELSEWHERE)]
-    assert resolve(document, HINTS, HERE).refused == ("token_not_allowed", "token_invalid")
+    resolved = resolve(document, HINTS, HERE)
+    assert resolved.refused == ("token_not_allowed", "token_invalid")
+    assert [one.pointer for one in resolved.problems] == ["/0", "/1", "/2", "/3"]
+    assert len(resolve(document * 3, HINTS, HERE).problems) == 8, "an event must stay small"
 
 
 @pytest.mark.parametrize(

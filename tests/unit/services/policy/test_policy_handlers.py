@@ -23,6 +23,7 @@ from contracts.events import (
     Denied,
     EventData,
     GrantUse,
+    InputProblem,
     Proof,
     Recorded,
     Requirement,
@@ -254,9 +255,11 @@ async def test_what_masking_could_not_inspect_is_denied(scene: Scene) -> None:
 
 @pytest.mark.parametrize("code", ["token_invalid", "token_not_allowed"])
 async def test_a_token_that_was_not_resolved_is_denied_by_its_own_name(scene: Scene, code: str) -> None:
-    data = await scene.judged(scene.calls().masked(uninspectable=("too_deep", code)))
+    there, elsewhere = InputProblem(pointer="/card", keyword=code), InputProblem(pointer="/x", keyword="token_other")
+    masked = scene.calls().masked(uninspectable=("too_deep", code), refused_tokens=(elsewhere, there))
+    data = await scene.judged(masked)
     assert isinstance(data, Denied)
-    assert data.code == code
+    assert (data.code, data.problems) == (code, (there,))
 
 
 async def test_arguments_that_masking_withheld_are_denied(scene: Scene) -> None:
