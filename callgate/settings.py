@@ -31,6 +31,7 @@ from callgate.addresses import host_and_port, http_url, listen_address, nats_ser
 from callgate.channel_settings import EmailSettings, SlackSettings, TeamsSettings, WebhookSettings
 from callgate.errors import ConfigurationError
 from callgate.identity.settings import ClientCertificateSettings, IssuerSettings, check_distinct, is_loopback
+from callgate.limit_settings import LimitSettings
 from callgate.masking_settings import Allow, DenySettings, DetectorSettings, EntityName
 from callgate.settings_errors import Source, mistyped_variables, schema_problems
 from contracts.functions import Catalog, HttpConnection, Name
@@ -240,8 +241,17 @@ class Settings(BaseSettings):
     executor: ExecutorSettings = ExecutorSettings()
     audit: AuditSettings = AuditSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    limits: tuple[LimitSettings, ...] = ()
+    """How much each principal may ask for; as much as they like where empty."""
     development: DevelopmentSettings | None = None
     connections: dict[Name, HttpConnection] = Field(default_factory=dict)
+
+    @field_validator("limits")
+    @classmethod
+    def _distinct_limits(cls, limits: tuple[LimitSettings, ...]) -> tuple[LimitSettings, ...]:
+        if len({limit.name for limit in limits}) != len(limits):
+            raise ValueError("two limits have the same name; each counts under its own")
+        return limits
 
     @property
     def keys_folder(self) -> Path:

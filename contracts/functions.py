@@ -106,6 +106,9 @@ class HttpConnection(Contract):
     """Seconds from the start of a request to its last byte."""
     response_limit: int = Field(default=1024 * 1024, gt=0, le=64 * 1024 * 1024)
     """Bytes of a response body; a longer one is cut off and the call's result withheld."""
+    sender_constrained: bool = False
+    """Take calls only from whom a token bound to their key identifies (DPoP or mutual TLS): a stolen token will not
+    do."""
     functions: dict[Name, FunctionSpec] = Field(min_length=1)
 
     @field_validator("base_url")

@@ -15,6 +15,7 @@ from contracts.identity import Role
 from services.ingress.calls import Calls, Partitions
 from services.ingress.disk import Disk
 from services.ingress.doors import FrontDesk
+from services.ingress.limiting import Limiting
 from services.ingress.mcp.door import mcp_door
 from services.ingress.permitted import Permitted
 from services.ingress.reservations import Reservations
@@ -48,6 +49,7 @@ async def build(platform: Platform) -> Service:
         freezes=freezes,
         reservations=Reservations(platform.client, platform.sealer, settings.ingress.idempotency_hours, platform.clock),
         clock=platform.clock,
+        limits=Limiting(platform.client, platform.log, settings.limits, platform.catalog, platform.clock),
     )
     desk = FrontDesk(calls, admission=lambda: disk.problem)
     policies = PublishedPolicies(platform.records, platform.catalog)

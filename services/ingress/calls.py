@@ -23,6 +23,7 @@ from services.ingress.domain import (
     ANSWER_EVENTS,
     CallRequest,
     Secret,
+    is_answered,
     is_over,
     is_own,
     may_cancel,
@@ -32,6 +33,7 @@ from services.ingress.domain import (
     secret_of,
     session_of,
 )
+from services.ingress.limiting import Limits, Unlimited
 from services.ingress.reservations import Reservations
 from services.ingress.waiting import FOLLOWED, Gone, Told, Waiting
 
@@ -53,6 +55,10 @@ class Frozen(Exception):
     def __init__(self, freeze: Freeze) -> None:
         super().__init__(freeze.freeze_id)
         self.freeze = freeze
+
+
+class NotBound(Exception):
+    """The function's connection takes only tokens that are bound to a key of their holder; nothing was recorded."""
 
 
 class TooLate(Exception):
@@ -93,6 +99,7 @@ class Calls:
         freezes: FreezeBook,
         reservations: Reservations,
         clock: Callable[[], datetime],
+        limits: Limits = Unlimited(),  # noqa: B008 - it holds nothing
     ) -> None:
         self._log = log
         self._sealer = sealer
@@ -103,6 +110,7 @@ class Calls:
         self._freezes = freezes
         self._reservations = reservations
         self._clock = clock
+        self._limits = limits
 
     async def submit(
         self,
@@ -117,8 +125,8 @@ class Calls:
         """1. Records the call and waits up to `wait` seconds for its answer; `told` hears of what its caller may want
         to know meanwhile. With a key that was used before it is the call of then, as far as that is.
 
-        BadRequest for a foreign session, Frozen, KeyReused, PerhapsRecorded, TooLarge. What is known of freezes may be
-        half a second old: what slips by here is denied by policy, or by the executor.
+        BadRequest for a foreign session, NotBound, Frozen, OverLimit, KeyReused, PerhapsRecorded, TooLarge. What is
+        known of freezes may be half a second old: what slips by here is denied by policy, or by the executor.
         """
         session = session_of(principal, request.session) or mint_session(principal.session_owner)
         ref, fresh = CallRef(self._partitions.current(session), session, uuid7()), True
@@ -129,7 +137,10 @@ class Calls:
             return await self._begin(ref, principal, request, traceparent, begun, fresh=fresh)
         async with self._waiting.hold(ref, FOLLOWED if told else ANSWER_EVENTS) as held:
             call = await self._begin(ref, principal, request, traceparent, begun, fresh=fresh)
-            return await held.until_answered(call, wait, gone, told)
+            answered = await held.until_answered(call, wait, gone, told)
+        if is_answered(answered):
+            self._limits.answered(ref)
+        return answered
 
     async def _begin(
         self,
@@ -144,9 +155,7 @@ class Calls:
         """The call: recorded now, or as it stands where its id was reserved before (not `fresh`) and was used."""
         call = None if fresh else await self._standing(ref, principal)
         if call is None:
-            freeze = self._freezes.stopping(principal, ref.session_id, request.function)
-            if freeze is not None:
-                raise Frozen(freeze)
+            await self._admit(ref, principal, request.function)
             try:
                 recorded = await self._record(ref, principal, request, traceparent)
                 call = Call(ref, self._log.origin(ref).digest, (recorded,))
@@ -157,6 +166,16 @@ class Calls:
         if begun is not None:
             begun(ref)
         return call
+
+    async def _admit(self, ref: CallRef, principal: Principal, function: str) -> None:
+        """Whether the call may be recorded at all. NotBound, Frozen, OverLimit."""
+        connection = self._catalog.connections.get(function.partition(".")[0])
+        if connection is not None and connection.sender_constrained and principal.bound_by is None:
+            raise NotBound
+        freeze = self._freezes.stopping(principal, ref.session_id, function)
+        if freeze is not None:
+            raise Frozen(freeze)
+        await self._limits.admit(principal, function, ref)
 
     async def _standing(self, ref: CallRef, principal: Principal) -> Call | None:
         call = (await self._log.read(ref)).call

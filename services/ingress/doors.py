@@ -3,20 +3,23 @@
 Whatever goes wrong comes out as a `Problem`; a door shows it in its own form (a problem document, an error of a tool).
 """
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from callgate.errors import BrokerAway, TooLarge
 from callgate.http import Problem
+from callgate.identity.errors import Refusal, Unauthenticated
 from contracts.events import Recorded
 from contracts.freezes import FROZEN, Freeze
 from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.model import rfc3339
 from contracts.subjects import CallRef
-from services.ingress.calls import Begun, Calls, Frozen, PerhapsRecorded, TooLate, UnknownCall
+from services.ingress.calls import Begun, Calls, Frozen, NotBound, PerhapsRecorded, TooLate, UnknownCall
 from services.ingress.domain import BadRequest, CallRequest
+from services.ingress.limiting import OverLimit
 from services.ingress.reservations import KeyReused
 from services.ingress.waiting import Gone, Told, TooManyHeld
 
@@ -103,6 +106,14 @@ def _frozen(freeze: Freeze) -> Problem:
     return Problem(423, FROZEN, detail, extra=extra)
 
 
+def _over_limit(error: OverLimit) -> Problem:
+    """RFC 6585's 429."""
+    what = "calls in too short a time" if error.code == "rate_limited" else "calls in progress at the same time"
+    detail = f"Too many {what} (limit `{error.limit}`); nothing was recorded. Ask again after the time in Retry-After."
+    headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+    return Problem(429, error.code, detail, headers, {"limit": error.limit})
+
+
 def problem_of(error: Exception) -> Problem | None:
     """What a caller is told of an error of the use cases; None for what is none of theirs."""
     match error:
@@ -115,6 +126,12 @@ def problem_of(error: Exception) -> Problem | None:
         case KeyReused():
             detail = "This Idempotency-Key was used for another request; take a new one for a new call."
             return Problem(422, "idempotency_key_reused", detail)
+        case NotBound():
+            detail = "This connection takes only tokens bound to a key of their holder: use DPoP or mutual TLS."
+            challenge = Unauthenticated(Refusal.NOT_BOUND, detail).challenge
+            return Problem(401, Refusal.NOT_BOUND, detail, {"WWW-Authenticate": challenge})
+        case OverLimit():
+            return _over_limit(error)
         case TooLate():
             detail = "The call has begun or is over; it can no longer be withdrawn."
             return Problem(409, "too_late", detail, extra={"state": error.call.state})
