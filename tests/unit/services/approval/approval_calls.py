@@ -51,10 +51,12 @@ class Story:
     def __post_init__(self) -> None:
         self.call = Call(self.ref, GENESIS)
 
-    def recorded(self, data: EventData, at: datetime, follows: str | None = None) -> Recorded:
+    def recorded(
+        self, data: EventData, at: datetime, follows: str | None = None, event_id: str | None = None
+    ) -> Recorded:
         """The next message on the call's subjects; not yet folded."""
         self.sequence += 1
-        event = make_event(uuid7(), self.ref, at, follows or self.call.head_digest, data)
+        event = make_event(event_id or uuid7(), self.ref, at, follows or self.call.head_digest, data)
         digest = digest_of(data.TYPE, encode_event(event))
         return Recorded(self.ref, self.sequence, at, digest, "key", event)
 
@@ -66,6 +68,13 @@ class Story:
 
 def asked(*requirements: Requirement, requester: Principal = AGENT) -> Story:
     """A call that waits for people."""
+    story = masked(requester)
+    ask(story, *requirements)
+    return story
+
+
+def masked(requester: Principal = AGENT) -> Story:
+    """A call on which policy is to decide."""
     story = Story()
     story.add(Requested(function="payments.refund", principal=requester, arguments=SEALED))
     findings = (Finding(path="/card", entity="CREDIT_CARD", start=0, end=19),)
@@ -74,7 +83,6 @@ def asked(*requirements: Requirement, requester: Principal = AGENT) -> Story:
             function="payments.refund", principal=requester, arguments=SEALED, view=SEALED, findings=findings
         )
     )
-    ask(story, *requirements)
     return story
 
 
