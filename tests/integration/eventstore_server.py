@@ -31,7 +31,7 @@ class Server:
 def running_server(folder: Path, port: int = -1, password: str | None = None) -> Iterator[Server]:
     """Ends with the block. Its store lies in `folder`, and is found again by the next."""
     password = password or new_password()
-    with bare_server.running(folder, _users(password), port=port) as url:
+    with bare_server.running(folder, users_config(password), port=port) as url:
         yield Server(url, password)
 
 
@@ -42,7 +42,9 @@ def empty_stream(server: Server) -> None:
         create_stream(admin, STREAM, "store.>")
 
 
-def _users(password: str) -> str:
+def users_config(password: str) -> str:
+    """The lines of a server's configuration that let `admin`, `writer` and `reader` in."""
+
     def user(name: str, publish: tuple[str, ...], subscribe: tuple[str, ...]) -> str:
         permissions = f"publish: {{ allow: {json.dumps(publish)} }}, subscribe: {{ allow: {json.dumps(subscribe)} }}"
         return f'{{ user: {name}, password: "{password}", permissions: {{ {permissions} }} }}'
