@@ -16,6 +16,7 @@ from typing import Any
 
 from callgate.channel_settings import WebhookSettings
 from contracts.events import (
+    ArgumentsAmended,
     Cancelled,
     Denied,
     EventData,
@@ -102,6 +103,8 @@ class Webhooks:
                 "votes": f"{self._public_url}/v1/approvals/{question.ref}/votes",
             },
         }
+        if kind == OutcomeUnknown.NAME:
+            data["links"]["settlement"] = f"{self._public_url}/v1/outcomes/{question.ref}/settlement"
         data |= _outcome(head.data if head is not None else None)
         if kind == "glass_broken" and question.broken_glass is not None:
             data["broken_by"] = question.broken_glass.reviewer
@@ -166,6 +169,8 @@ def _outcome(data: EventData | None) -> dict[str, Any]:
             return {"reviewer": data.reviewer.id, "decision": data.decision}
         case Denied() | ExecutionFailed() | OutcomeUnknown():
             return {"code": data.code}
+        case ArgumentsAmended():
+            return {"by": data.author.id}
         case Cancelled():
             return {"by": data.by, "code": data.code}
         case OutcomeSettled():
