@@ -83,7 +83,7 @@ def call_url(public_url: str, question: Question) -> str:
 
 def settle_url(public_url: str, question: Question) -> str:
     """The page on which a person says what really happened."""
-    return f"{public_url.rstrip('/')}/outcomes/{question.ref}"
+    return f"{public_url.rstrip('/')}/approvals/outcomes/{question.ref}"
 
 
 def shown(text: str, limit: int = NAME) -> str:

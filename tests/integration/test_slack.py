@@ -315,7 +315,7 @@ async def test_an_unknown_outcome_is_told_once_with_a_link_to_settle_it(stage: S
         for one in (message, told):
             settle = one.button(SETTLE)
             assert settle is not None
-            assert settle["url"].endswith(f"/outcomes/{asked.ref}")
+            assert settle["url"].endswith(f"/approvals/outcomes/{asked.ref}")
         await settled(stage)
     await replay(stage)
     async with replica(stage), replica(stage):

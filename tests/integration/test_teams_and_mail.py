@@ -241,7 +241,7 @@ async def test_an_unknown_outcome_leads_to_where_it_is_settled(
         asked = await stage.ask()
         assert await vote(stage, http, f"/v1/approvals/{asked.ref}/votes", asked.digest) == 201
         await unknown_after(stage, await stage.until(asked.ref, "approved"))
-        page = f"http://{stage.here.settings.listen}/outcomes/{asked.ref}"
+        page = f"http://{stage.here.settings.listen}/approvals/outcomes/{asked.ref}"
         # Notices go side by side: in which order they arrive nobody promises.
         links = [card.links for card in await teams.received(3) if card.words[0] == "Outcome unknown: payments.refund"]
         assert links == [[("Settle it", page)]]

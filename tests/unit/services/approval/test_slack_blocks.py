@@ -236,4 +236,4 @@ def test_an_unknown_outcome_leads_to_where_it_is_settled() -> None:
     words, blocks = rendered({}, story)
     assert words.startswith("Outcome unknown: payments.refund")
     assert buttons(blocks) == [SETTLE, OPEN]
-    assert blocks[-1]["elements"][0]["url"] == f"https://gate.example/outcomes/{story.ref}"
+    assert blocks[-1]["elements"][0]["url"] == f"https://gate.example/approvals/outcomes/{story.ref}"
