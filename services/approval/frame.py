@@ -39,7 +39,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_NEXT = re.compile(r"/approvals(/[0-9a-z._-]{1,150}){0,2}")
+_NEXT = re.compile(r"/approvals(?!/sign-(in|out)(/|$))(/[0-9a-z][0-9a-z._-]{0,149}){0,2}")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -103,7 +103,7 @@ def page_route_class(pages: Pages, sessions: Sessions) -> type[APIRoute]:
 
 def safe_next(path: str) -> str:
     """One of our own pages: a link to the sign-in must not lead on to elsewhere."""
-    return path if _NEXT.fullmatch(path) and path not in (SIGN_IN, SIGN_OUT) else HOME
+    return path if _NEXT.fullmatch(path) else HOME
 
 
 def _told(error: Problem | BrokerAway | RequestValidationError) -> tuple[int, str]:

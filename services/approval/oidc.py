@@ -90,7 +90,8 @@ class Metadata(NamedTuple):
 
 class SignedIn(NamedTuple):
     principal: Principal
-    id_token: str
+    id_token: str | None
+    """For signing out of the issuer too; None where it knows no such thing."""
 
 
 def parse_metadata(document: bytes, settings: IssuerSettings) -> Metadata:
@@ -187,7 +188,7 @@ class Provider:
             check_id_token(claims, self._client.client_id, attempt.nonce)
         except Unauthenticated as error:
             raise SignInFailed(error.status, error.code, f"Not signed in: {error.detail}. Sign in again.") from None
-        return SignedIn(principal, id_token)
+        return SignedIn(principal, id_token if metadata.end_session_endpoint is not None else None)
 
     async def end_session(self, id_token: str, back: str) -> str | None:
         """Where the browser signs out of the issuer too (OpenID Connect RP-Initiated Logout 1.0); None: nowhere."""

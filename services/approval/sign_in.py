@@ -1,5 +1,6 @@
 """Signing in to the reviewers' pages and out of them: at an issuer, or with a token where no issuer has a client."""
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -106,6 +107,15 @@ class Desk(NamedTuple):
         except (CookieExpired, TypeError):  # TypeError: nothing there, or another version's
             return None
 
+    def keep_hint(self, response: Response, name: str, id_token: str | None) -> None:
+        """Where there is none, or it does not fit, signing out ends our session alone."""
+        if id_token is not None:
+            hint = {"provider": name, "id_token": id_token}
+            with contextlib.suppress(CookieTooLong):
+                self.cookies.put(response, HINT, hint, self.pages.clock() + _HINT_LASTS)
+                return
+        self.cookies.drop(response, HINT)
+
     def hint(self, request: Request) -> tuple[Provider | None, str]:
         """Where who uses this browser signed in last, and the ID token."""
         try:
@@ -152,11 +162,7 @@ def _at_an_issuer(router: APIRouter, desk: Desk) -> None:
         response = RedirectResponse(attempt.next, 303)
         desk.cookies.drop(response, ATTEMPT)
         desk.sessions.begin(response, signed_in.principal)
-        hint = {"provider": name, "id_token": signed_in.id_token}
-        try:
-            desk.cookies.put(response, HINT, hint, desk.pages.clock() + _HINT_LASTS)
-        except CookieTooLong:
-            desk.cookies.drop(response, HINT)  # then signing out ends our session alone
+        desk.keep_hint(response, name, signed_in.id_token)
         return response
 
 
@@ -172,6 +178,7 @@ def _with_a_token(router: APIRouter, desk: Desk) -> None:
         try:
             principal = await desk.authenticator.authenticate(f"Bearer {token}")
             desk.sessions.begin(response, principal, _end_of(token))
+            desk.cookies.drop(response, HINT)
         except Unauthenticated as error:
             return desk.page(to, f"Not signed in: {error.detail}.", error.status)
         except Problem as problem:

@@ -238,4 +238,8 @@ async def test_signing_out_of_the_issuer_where_it_can_be() -> None:
     assert url.startswith(
         f"{ISSUER}/logout?id_token_hint=a.b.c&client_id=pages&post_logout_redirect_uri=https%3A%2F%2Fcg"
     )
-    assert await provider(TokenIssuer(end_session_endpoint=None)).end_session("a.b.c", "x") is None
+    without = TokenIssuer(end_session_endpoint=None)
+    assert await provider(without).end_session("a.b.c", "x") is None
+    without.give()
+    signed_in = await provider(without).redeem(ATTEMPT, {"state": ATTEMPT.state, "code": "x"})
+    assert signed_in.id_token is None, "it would be kept for nothing"

@@ -26,8 +26,17 @@ def test_a_form_code_is_of_its_session_and_form() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("https://evil.example", "//evil.example", "/approvals//evil", "/approvals/../x", "/approvals/a/vote"),
-        *("/v1", "", "/approvals/sign-in", "/approvals/sign-out", "/approvals/x\n"),
+        *(
+            "https://evil.example",
+            "//evil.example",
+            "/approvals//evil",
+            "/approvals/../x",
+            "/approvals/a/..",
+            "/v1",
+            "",
+        ),
+        *("/approvals/sign-in", "/approvals/sign-in/oidc", "/approvals/sign-out", "/approvals/sign-out/issuer"),
+        *("/approvals/x\n", "/approvals/a/b/c", "/approvals/%2e%2e/x", "/approvals\\evil.example"),
     ],
 )
 def test_signing_in_leads_to_our_own_pages_only(path: str) -> None:
@@ -36,7 +45,8 @@ def test_signing_in_leads_to_our_own_pages_only(path: str) -> None:
 
 def test_the_call_of_a_timer() -> None:
     ref = asked().ref
-    assert safe_next(f"/approvals/{ref}") == f"/approvals/{ref}"
+    for page in (f"/approvals/{ref}", f"/approvals/{ref}/amend", "/approvals/sign-ins", "/approvals/in-force"):
+        assert safe_next(page) == page
     for kind in ("expiry", "reminder", "escalation"):
         assert call_due(timer_due_subject(ref, kind)) == (kind, ref)
     for other in (timer_due_subject(ref, "other"), timer_subject(ref, "expiry"), "timers.due.expiry.x", ""):
