@@ -36,7 +36,7 @@ def test_a_form_code_is_of_its_session_and_form() -> None:
             "",
         ),
         *("/approvals/sign-in", "/approvals/sign-in/oidc", "/approvals/sign-out", "/approvals/sign-out/issuer"),
-        *("/approvals/x\n", "/approvals/a/b/c", "/approvals/%2e%2e/x", "/approvals\\evil.example"),
+        *("/v1", "", "/approvals/x\n", "/approvals/a/b/c", "/approvals/%2e%2e/x", "/approvals\\evil.example"),
     ],
 )
 def test_signing_in_leads_to_our_own_pages_only(path: str) -> None:
