@@ -6,21 +6,15 @@ a crash leaves open whether Slack has it, the channel's history is searched for 
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 from nats.aio.client import Client
-from slack_sdk.errors import SlackClientError
-from slack_sdk.web.async_client import AsyncWebClient
 
 from callgate.cedar.published import PublishedPolicies
 from callgate.channel_settings import SlackSettings
 from callgate.errors import BrokerAway, LostRace
-from callgate.identity.settings import is_loopback
 from callgate.json_patch import Change, changes
 from callgate.log import Log, reading
 from callgate.records import Records
@@ -33,7 +27,7 @@ from services.approval.channels import SendFailed, Told, Unneeded, as_of, asked_
 from services.approval.domain import Question, question_of
 from services.approval.history import History
 from services.approval.rendering import plain
-from services.approval.secret_files import SecretMissing, read_secret
+from services.approval.slack_api import CODE_PREFIX, SlackApi
 from services.approval.slack_blocks import (
     CHANGES_SHOWN,
     SESSION_SHOWN,
@@ -51,68 +45,15 @@ from services.approval.words import reasons_in, settle_url
 
 logger = logging.getLogger("services.approval.slack")
 
-TIMEOUT = 10
 RETRIES = (1.0, 5.0, 15.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 """Seconds; a question rarely waits longer."""
-_PREFIX, _PREFIX_CODE = "slack-", "slack_"
-"""Of endpoints, and of error codes."""
+_PREFIX = "slack-"
+"""Of endpoints."""
 _GONE = frozenset({"message_not_found", "cant_update_message", "channel_not_found", "is_archived"})
 """Of an update: somebody deleted it, and nobody can mend it."""
-_KNOWN_ERRORS = frozenset(
-    {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope"}
-    | {"channel_not_found", "not_in_channel", "is_archived", "restricted_action", "ratelimited", "rate_limited"}
-    | {"invalid_blocks", "msg_too_long", "message_not_found", "cant_update_message", "users_not_found"}
-    | {"thread_not_found", "user_not_found", "trigger_expired", "expired_trigger_id", "internal_error", "fatal_error"}
-)
-_FINAL = frozenset({"invalid_blocks", "msg_too_long"})
 _TRIES = 10
 _SEARCHED = 100
 """Messages of the history among which one of ours is looked for."""
-
-
-def silent_logger() -> logging.Logger:
-    """For the library, which logs payloads and other people's error texts."""
-    silent = logging.getLogger("services.approval.slack.sdk")
-    silent.setLevel(logging.CRITICAL + 1)
-    return silent
-
-
-class SlackApi:
-    """Slack's Web API as one bot, its token read for every call. SendFailed from all, with Slack's own error code."""
-
-    def __init__(self, settings: SlackSettings, http: aiohttp.ClientSession) -> None:
-        self._token_file: Path = settings.token_file
-        self.client = AsyncWebClient(base_url=settings.api_url, timeout=TIMEOUT, session=http, logger=silent_logger())
-        self.client.retry_handlers = []  # attempts and their pauses are on record, not in memory
-        if is_loopback(urlsplit(settings.api_url).hostname or ""):
-            self.client.proxy = None
-        self._team: str | None = None
-
-    async def call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
-        """A method that takes JSON."""
-        return await self._request(method, json=arguments)
-
-    async def read(self, method: str, **arguments: Any) -> Mapping[str, Any]:
-        """A method that takes a form only."""
-        return await self._request(method, data=arguments)
-
-    async def _request(self, method: str, **body: Any) -> Mapping[str, Any]:
-        try:
-            self.client.token = read_secret(self._token_file)
-            answer = await self.client.api_call(method, **body)
-        except SecretMissing:
-            raise SendFailed("slack_token_missing") from None
-        except SlackClientError as error:
-            raise _failure(getattr(error, "response", None)) from None
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            raise SendFailed("slack_unreachable") from None
-        return answer.data if isinstance(answer.data, dict) else {}
-
-    async def team(self) -> str:
-        """The id of the bot's own workspace."""
-        if self._team is None:
-            self._team = str((await self.call("auth.test")).get("team_id", ""))
-        return self._team
 
 
 class Slack:
@@ -228,7 +169,7 @@ class Slack:
             try:
                 await self._api.call("chat.update", **_addressed(endpoint, words, blocks), ts=shown.message)
             except SendFailed as failed:
-                if failed.code.removeprefix(_PREFIX_CODE) in _GONE:
+                if failed.code.removeprefix(CODE_PREFIX) in _GONE:
                     raise Unneeded("message_gone") from None
                 raise
             now_shown = shown.model_copy(update={"shows": _sequence(about)})
@@ -359,17 +300,3 @@ def _channel(endpoint: str) -> str:
 
 def _addressed(endpoint: str, words: str, blocks: list[Block]) -> dict[str, Any]:
     return {"channel": _channel(endpoint), "text": words, "blocks": blocks, "mrkdwn": False, "link_names": False}
-
-
-def _failure(response: Any) -> SendFailed:
-    """Slack's refusal in our words: its error codes are a closed set, and anything else is `slack_error`."""
-    status, data, headers = (getattr(response, name, None) for name in ("status_code", "data", "headers"))
-    code = data.get("error") if isinstance(data, dict) else None
-    known = code if isinstance(code, str) and code in _KNOWN_ERRORS else "error"
-    after = (headers or {}).get("Retry-After", "")
-    pause = min(float(after), 3600.0) if after.isascii() and after.isdigit() else None
-    if status == 429:
-        known = "ratelimited"
-    return SendFailed(
-        f"{_PREFIX_CODE}{known}", status=status if isinstance(status, int) else None, after=pause, final=code in _FINAL
-    )

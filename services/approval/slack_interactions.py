@@ -34,7 +34,7 @@ from services.approval.domain import DECISIONS, Decision, must_say_why
 from services.approval.handlers import Deciding
 from services.approval.routes import cast, checked_reason, looked_at, read_body
 from services.approval.secret_files import SecretMissing, read_secret
-from services.approval.slack import SlackApi, silent_logger
+from services.approval.slack_api import SlackApi, silent_logger
 from services.approval.slack_blocks import (
     APPROVE,
     REASON_BLOCK,

@@ -21,7 +21,8 @@ from services.approval.history import History
 from services.approval.mail import Mail, tls_context
 from services.approval.notice_routes import notice_routes
 from services.approval.secret_files import SecretMissing, read_secret, require_secret
-from services.approval.slack import Slack, SlackApi
+from services.approval.slack import Slack
+from services.approval.slack_api import SlackApi
 from services.approval.slack_interactions import KEPT, Interactions, SocketMode, interaction_routes
 from services.approval.teams import Teams
 from services.approval.views import Views
