@@ -10,15 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-import jsonschema_rs
-
 from callgate.cedar.entities import datetime_value
 from callgate.cedar.facts import facts_of
 from callgate.cedar.policies import Evaluation, PolicySet, Request
 from callgate.cedar.schema import CONNECTION
-from callgate.cedar.shapes import Record, input_shape, safe_pointer
 from callgate.cedar.values import NoDecision, cedar_input
-from callgate.errors import ConfigurationError
+from callgate.inputs import InputSchema
 from callgate.jsontext import pointer_token
 from contracts.events import InputProblem, Requirement
 from contracts.freezes import FROZEN
@@ -39,11 +36,10 @@ _FACT_LIMIT = 256
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A function as policy knows it: its input's shape, and the validator of its JSON Schema, compiled once."""
+    """A function as policy knows it: with its JSON Schema, compiled once."""
 
     function: Function
-    shape: Record
-    validator: jsonschema_rs.Draft202012Validator
+    schema: InputSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,7 @@ class Verdict:
 
 def prepare(catalog: Catalog, policies: PolicySet | None) -> Rules:
     """Compile the functions' schemas. `ConfigurationError` names a function whose JSON Schema is none."""
-    return Rules(policies, {function.name: _judged(function) for function in catalog})
+    return Rules(policies, {function.name: Judged(function, InputSchema(function)) for function in catalog})
 
 
 def decide(rules: Rules, facts: CallFacts) -> Verdict:
@@ -229,29 +225,16 @@ def _evaluate(rules: Rules, facts: CallFacts, approved: tuple[bool, ...]) -> tup
 
 def _check_input(judged: Judged, arguments: JsonValue) -> None:
     """JSON Schema first: it knows more (patterns, bounds) than Cedar's types. Its messages quote values; not ours."""
-    try:
-        if judged.validator.is_valid(arguments):
-            return
-        errors = [error for _, error in zip(range(_PROBLEMS_NAMED), judged.validator.iter_errors(arguments))]  # noqa: B905
-        problems = tuple(InputProblem(pointer=_place(judged.shape, error), keyword=error.kind.name) for error in errors)
-    except ValueError:  # nested beyond the validator's limit, or no Unicode
-        problems = ()
-    raise _Denial("input_invalid", problems=problems)
-
-
-def _place(shape: Record, error: jsonschema_rs.ValidationError) -> str:
-    """Where it breaks; a member that is missing is named, since its name is the schema's and not the caller's."""
-    pointer = safe_pointer(shape, error.instance_path)
-    kind: Any = error.kind
-    return pointer + pointer_token(kind.property) if kind.name == "required" else pointer
+    if not judged.schema.takes(arguments):
+        raise _Denial("input_invalid", problems=judged.schema.problems(arguments, _PROBLEMS_NAMED))
 
 
 def _contexts(judged: Judged, facts: CallFacts, approved: tuple[bool, ...]) -> tuple[str, ...]:
     """The contexts of the passes, which differ in `approved` alone."""
     try:
         context: dict[str, Any] = {
-            "input": cedar_input(judged.shape, facts.arguments),
-            "facts": facts_of(judged.shape, [facts.arguments]),
+            "input": cedar_input(judged.schema.shape, facts.arguments),
+            "facts": facts_of(judged.schema.shape, [facts.arguments]),
         }
     except NoDecision as refusal:
         raise _Denial(refusal.code, problems=(InputProblem(pointer=refusal.pointer, keyword=refusal.code),)) from None
@@ -338,13 +321,3 @@ def _brief(value: JsonValue) -> JsonValue:
     if isinstance(value, dict | list) and len(json.dumps(value)) > _FACT_LIMIT:
         return f"({len(value)} {'members' if isinstance(value, dict) else 'elements'})"
     return value
-
-
-def _judged(function: Function) -> Judged:
-    try:
-        # Offline: a `$ref` to elsewhere would have policy reach the network.
-        validator = jsonschema_rs.Draft202012Validator(function.spec.input, offline=True)
-    except ValueError:
-        raise ConfigurationError("invalid_schema", f"the input of {function.name} is no valid JSON Schema") from None
-    shape, _ = input_shape(function.name, function.spec.input)
-    return Judged(function, shape, validator)
