@@ -26,15 +26,7 @@ def test_a_form_code_is_of_its_session_and_form() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *(
-            "https://evil.example",
-            "//evil.example",
-            "/approvals//evil",
-            "/approvals/../x",
-            "/approvals/a/..",
-            "/v1",
-            "",
-        ),
+        *("https://evil.example", "//evil.example", "/approvals//evil", "/approvals/../x", "/approvals/a/.."),
         *("/approvals/sign-in", "/approvals/sign-in/oidc", "/approvals/sign-out", "/approvals/sign-out/issuer"),
         *("/v1", "", "/approvals/x\n", "/approvals/a/b/c", "/approvals/%2e%2e/x", "/approvals\\evil.example"),
     ],
