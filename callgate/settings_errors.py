@@ -9,6 +9,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 
+from callgate.schema_annotations import annotation_problems
 from contracts.functions import HttpConnection
 
 PREFIX = "CALLGATE_"
@@ -123,17 +124,21 @@ def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def schema_problems(connections: Mapping[str, HttpConnection], source: Source) -> list[str]:
-    """The functions' JSON Schemas that are none, each with the line of what is wrong."""
+    """The functions' JSON Schemas that are none, and annotations in them that say nothing, each with its line."""
     problems = []
     for connection, declared in connections.items():
         for function, spec in declared.functions.items():
             for side, schema in (("input", spec.input), ("output", spec.output)):
-                wrong = _schema_problem(schema)
-                if wrong is not None:
+                for wrong in _wrong_in(schema):
                     location = ("connections", connection, "functions", function, side, *wrong[0])
                     name = ".".join(str(part) for part in location)
                     problems.append(f"{source.place(location)}: {name}: {wrong[1]}")
     return problems
+
+
+def _wrong_in(schema: Any) -> list[tuple[Sequence[str | int], str]]:
+    wrong = _schema_problem(schema)
+    return [wrong] if wrong is not None else list(annotation_problems(schema))
 
 
 def _schema_problem(schema: Any) -> tuple[Sequence[str | int], str] | None:

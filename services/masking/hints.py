@@ -13,11 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-NEVER = "never"
-ANNOTATION = "x-callgate-mask"
-ACCEPTS = "x-callgate-accepts"
+from callgate.schema_annotations import ACCEPTS, ENTITY, MASK, NEVER, subschemas
 
-_ENTITY = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _IN_PLACE = ("allOf", "anyOf", "oneOf")
 _CONDITIONAL = ("if", "then", "else")
 
@@ -148,11 +145,11 @@ class _Builder:
         return node
 
     def _annotation(self, schema: Mapping[str, Any], at: str) -> str | None:
-        said = schema.get(ANNOTATION)
+        said = schema.get(MASK)
         if said is None:
             return None
-        if not isinstance(said, str) or (said != NEVER and not _ENTITY.fullmatch(said)):
-            raise ValueError(f'{at}: {ANNOTATION} must be an entity such as "PERSON", or "{NEVER}"')
+        if not isinstance(said, str) or (said != NEVER and not ENTITY.fullmatch(said)):
+            raise ValueError(f'{at}: {MASK} must be an entity such as "PERSON", or "{NEVER}"')
         self.annotated = True
         return said
 
@@ -178,7 +175,7 @@ def _accepts(schema: Mapping[str, Any], at: str) -> frozenset[str]:
     if (
         not isinstance(said, list)
         or not said
-        or not all(isinstance(one, str) and _ENTITY.fullmatch(one) for one in said)
+        or not all(isinstance(one, str) and ENTITY.fullmatch(one) for one in said)
     ):
         raise ValueError(f'{at}: {ACCEPTS} must be a list of entities such as ["CREDIT_CARD"]')
     return frozenset(said)
@@ -193,14 +190,14 @@ def _compiled(pattern: str, at: str) -> re.Pattern[str]:
 
 
 def annotated_entities(schema: Any) -> Iterator[str]:
-    """Every entity that annotations in a JSON Schema name, wherever they stand."""
-    waiting = [schema]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, Mapping):
-            said = value.get(ANNOTATION)
-            if isinstance(said, str) and said != NEVER:
-                yield said
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
+    """Every entity that masks a place, by an annotation in a JSON Schema."""
+    for _, part in subschemas(schema):
+        said = part.get(MASK)
+        if isinstance(said, str) and said != NEVER:
+            yield said
+
+
+def accepted_entities(schema: Any) -> Iterator[str]:
+    """Every entity whose tokens are accepted somewhere, by an annotation in a JSON Schema."""
+    for _, part in subschemas(schema):
+        yield from part.get(ACCEPTS, ())

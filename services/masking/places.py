@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Final
 
 from callgate.jsontext import pointer_token
-from services.masking.hints import NEVER, Hints
+from callgate.schema_annotations import NEVER
+from services.masking.hints import Hints
 
 Path = tuple[str | int, ...]
 

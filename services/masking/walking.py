@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from callgate.schema_annotations import NEVER
 from contracts.model import JsonValue
 from services.masking.document import Document, NotInspectableError, decimal_text
 from services.masking.entities.keyed import KeyRule, describes_person, key_of_pair
-from services.masking.hints import NEVER, NO_HINTS, Hints
+from services.masking.hints import NO_HINTS, Hints
 from services.masking.leaf import words_of
 from services.masking.machine import Machine, key_rule
 from services.masking.recogniser import Hit

@@ -263,6 +263,16 @@ FUNCTION = """connections:
         ("            name:\n              $ref: '#/$defs/nme'\n", 12, "name.$ref: must refer to what stands in"),
         ("            name:\n              $ref: http://x/y.json\n", 12, "name.$ref: must refer to what stands in"),
         ("          required: id\n", 11, "input.required: must be of type array"),
+        ("            name:\n              x-callgate-maks: PERSON\n", 12, "do you mean x-callgate-mask?"),
+        (
+            "            name:\n              x-callgate-hide: PERSON\n",
+            12,
+            "x-callgate-hide: is no annotation",
+        ),
+        ("            name:\n              x-callgate-mask: Person\n", 12, "mask: must be an entity in capitals"),
+        ("            name:\n              x-callgate-accepts: PERSON\n", 12, "x-callgate-accepts: must be a list of"),
+        ("          $defs:\n            n: {x-callgate-mask: 7}\n", 12, "x-callgate-mask: must be an entity"),
+        ("        output:\n          x-callgate-mask: [PERSON]\n", 12, "output.x-callgate-mask: must be an entity"),
         ("        output:\n          type: [object, nul]\n", 12, "output.type"),
     ],
 )
@@ -271,6 +281,13 @@ def test_a_wrong_schema_of_a_function_is_named_with_its_line(tmp_path: Path, mor
     detail = refusal(path)
     assert detail.startswith(f"{path}:{line}: connections.crm.functions.read.")
     assert says in detail
+
+
+def test_annotations_as_they_must_be_and_names_that_only_look_like_one(tmp_path: Path) -> None:
+    more = """            name: {type: string, x-callgate-mask: PERSON, x-callgate-accepts: [PERSON, MY_OWN]}
+            x-callgate-maks: {type: string, x-callgate-mask: never, default: {x-callgate-maks: PERSON}}
+"""
+    assert load(written(tmp_path, FUNCTION + more)).catalog.get("crm.read") is not None
 
 
 @pytest.mark.parametrize("target", ["#/$defs/name", "#/properties/id", "#", "#/allOf/0"])

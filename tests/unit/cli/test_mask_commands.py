@@ -271,7 +271,7 @@ def test_arguments_of_a_function(config: Path) -> None:
 def test_a_mistyped_annotation_is_named(config: Path) -> None:
     config.write_text(CONFIG.replace("x-callgate-mask: PERSON", "x-callgate-mask: Never"))
     detail = _error("--function", "shop.order", "--config", str(config)).detail
-    assert "the input of shop.order: #/properties/who: x-callgate-mask must be" in str(detail)
+    assert "functions.order.input.properties.who.x-callgate-mask: must be an entity in capitals" in str(detail)
 
 
 def test_errors_say_what_there_is(config: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -106,3 +107,27 @@ def test_a_strategy_of_an_entity_that_nothing_finds_is_refused() -> None:
     assert tools_of(asked("BOARDING_PASS"), Catalog({"air": connection}))
     with pytest.raises(ConfigurationError, match="BOARDING_PASS"):
         tools_of(asked("BOARDING_PASS"))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "refused"),
+    [
+        (
+            {"x-callgate-mask": "CREDITCARD"},
+            "the schema of air.board: nothing is found as CREDITCARD; do you mean",
+        ),
+        ({"x-callgate-accepts": ["CREDIT_CRAD"]}, "as CREDIT_CRAD; do you mean CREDIT_CARD"),
+        ({"x-callgate-accepts": ["BOARDING_PASS"]}, "nothing is found as BOARDING_PASS"),
+        ({"x-callgate-mask": "BOARDING_PASS", "x-callgate-accepts": ["BOARDING_PASS"]}, None),
+        ({"x-callgate-mask": "EMAIL_ADDRESS", "default": {"x-callgate-mask": "CREDITCARD"}}, None),
+    ],
+)
+def test_an_entity_that_an_annotation_misspells_is_refused(annotation: dict[str, Any], refused: str | None) -> None:
+    spec = {"path": "/x", "input": {"type": "object", "properties": {"pass": annotation}}}
+    connection = HttpConnection.model_validate({"base_url": "http://127.0.0.1:1", "functions": {"board": spec}})
+    if refused is None:
+        assert tools_of(None, Catalog({"air": connection}))
+        return
+    with pytest.raises(ConfigurationError) as error:
+        tools_of(None, Catalog({"air": connection}))
+    assert refused in error.value.detail
