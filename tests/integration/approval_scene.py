@@ -47,7 +47,8 @@ CONNECTIONS = {
                 "path": "/refunds",
                 "tags": ["money"],
                 "input": {"type": "object", "properties": {"amount": {"type": "number"}}},
-            }
+            },
+            "change_iban": {"path": "/iban", "tags": ["money"]},
         },
     }
 }
@@ -108,9 +109,11 @@ class Scene:
         requester: Principal = AGENT,
         findings: tuple[Finding, ...] = (),
         session_id: str | None = None,
+        function: str = "payments.refund",
     ) -> Recorded:
         """A call that waits, in a new session unless one is given; its `approval_required` as it stands."""
-        return await self.ask_about(await self._masked(arguments, requester, findings, session_id), *requirements)
+        masked = await self._masked(arguments, requester, findings, session_id, function)
+        return await self.ask_about(masked, *requirements)
 
     async def lose(self, arguments: JsonValue = None) -> Recorded:
         """A call that was allowed and ran, of which nobody knows what became; its `outcome_unknown` as it stands."""
@@ -122,25 +125,35 @@ class Scene:
         return await self.executor.log.append(Draft(uuid7(), now(), OutcomeUnknown(code="timeout")), head)
 
     async def _masked(
-        self, arguments: JsonValue, requester: Principal, findings: tuple[Finding, ...], session_id: str | None
+        self,
+        arguments: JsonValue,
+        requester: Principal,
+        findings: tuple[Finding, ...],
+        session_id: str | None,
+        function: str = "payments.refund",
     ) -> Recorded:
         ref = new_call(self.ingress, requester.session_owner, session_id)
         text = dump(arguments if arguments is not None else {"amount": 250})
-        asked, function = uuid7(), "payments.refund"
+        asked = uuid7()
         sealed = await self.ingress.sealer.seal(text, Place(ref, asked, "arguments"), "raw", now())
         requested = await self.ingress.log.append(
             Draft(asked, now(), Requested(function=function, principal=requester, arguments=sealed)),
             self.ingress.log.origin(ref),
         )
-        return await self.mask(requested, text, requester, findings)
+        return await self.mask(requested, text, requester, findings, function)
 
     async def mask(
-        self, before: Recorded, text: bytes, requester: Principal = AGENT, findings: tuple[Finding, ...] = ()
+        self,
+        before: Recorded,
+        text: bytes,
+        requester: Principal = AGENT,
+        findings: tuple[Finding, ...] = (),
+        function: str = "payments.refund",
     ) -> Recorded:
         """Masking's answer to `requested` or `arguments_amended`; `text` is what is masked, and its view."""
         event, ref = uuid7(), before.ref
         data = ArgumentsMasked(
-            function="payments.refund",
+            function=function,
             principal=requester,
             arguments=await self.masking.sealer.seal(text, Place(ref, event, "arguments"), "raw", now()),
             view=await self.masking.sealer.seal(text, Place(ref, event, "view"), "view", now()),

@@ -67,11 +67,10 @@ def standing(question: Question, now: datetime) -> Standing:
 def needs(requirement: Requirement) -> str:
     """Whose approval it takes."""
     people = "One person" if requirement.quorum == 1 else f"{requirement.quorum} people"
-    verb = "approves" if requirement.quorum == 1 else "approve"
     groups = list(requirement.approvers)
     if requirement.each and len(groups) > 1:
-        return f"{people} of each of {_and(groups)} {verb}."
-    return f"{people} of {_or(groups)} {verb}."
+        return f"{people} of each of {_and(groups)} must approve."
+    return f"{people} of {_or(groups)} must approve."
 
 
 def given(progress: Progress) -> tuple[int, int]:
