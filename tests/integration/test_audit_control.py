@@ -198,3 +198,25 @@ async def test_an_allowed_that_no_grant_proves_is_a_failure(scene: Governed) -> 
     _, replay = await scene.request("GET", f"/v1/sessions/{allowed.ref.session_id}/replay", "ada")
     steps = {step["event"]: step for step in replay["calls"][0]["steps"]}
     assert steps["allowed"]["granted"] == {"proven": False}
+
+
+async def test_what_is_answered_stands_in_the_openapi_document(scene: Governed) -> None:
+    _, document = await scene.request("GET", "/openapi.json")
+    answers = {
+        ("get", "/v1/audit/grants", "200"): "AuditedGrants",
+        ("get", "/v1/audit/freezes", "200"): "AuditedFreezes",
+        ("get", "/v1/sessions", "200"): "SessionList",
+        ("get", "/v1/sessions/{session_id}", "200"): "SessionCalls",
+        ("get", "/v1/sessions/{session_id}/replay", "200"): "SessionReplay",
+        ("get", "/v1/sessions/{session_id}/calls/{call_id}", "200"): "CallEvents",
+        ("get", "/v1/freezes", "200"): "FreezeList",
+        ("post", "/v1/freezes", "201"): "FrozenDocument",
+        ("delete", "/v1/freezes/{freeze_id}", "200"): "LiftedDocument",
+        ("get", "/v1/grants", "200"): "GrantList",
+        ("post", "/v1/grants", "201"): "GrantDocument",
+        ("delete", "/v1/grants/{grant_id}", "200"): "RevokedDocument",
+    }
+    for (method, path, status), name in answers.items():
+        content = document["paths"][path][method]["responses"][status]["content"]
+        assert content["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
+        assert document["components"]["schemas"][name]["properties"]

@@ -1,5 +1,10 @@
 """A replayed call as an auditor reads it in a terminal."""
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from cli.replay_lines import replay_lines
 from contracts.events import Allowed, GrantUse
 from services.audit.views import Replayed, Step
@@ -21,3 +26,35 @@ def test_a_call_that_policy_allowed_by_itself_names_no_grant() -> None:
     call = calls.log.call(calls.allowed("b" * 64).ref)
     told = list(replay_lines(Replayed(call, tuple(map(Step, call.chain)), ())))
     assert told[3].endswith("by no policy")
+
+
+GRANTED: dict[str, Any] = {
+    "proven": True,
+    "by": "fay",
+    "since": "2026-01-31T12:00:00.000000Z",
+    "expires_at": "2026-01-31T12:30:00.000000Z",
+    "revoked_at": None,
+    "revoked_by": None,
+}
+REVOKED = {"revoked_at": "2026-01-31T12:20:00.000000Z", "revoked_by": "finn"}
+
+
+@pytest.mark.parametrize(
+    ("granted", "told"),
+    [
+        (GRANTED, "g1, which fay gave 2026-01-31T12:00:00 until 2026-01-31T12:30:00"),
+        (GRANTED | REVOKED, "until 2026-01-31T12:30:00, revoked 2026-01-31T12:20:00 by finn"),
+        (GRANTED | {"proven": False}, "until 2026-01-31T12:30:00 (NOT PROVEN: its records do not cover this call)"),
+        ({"proven": False}, "g1 (NOT PROVEN: its records are not there)"),
+    ],
+)
+def test_a_grant_is_told_with_its_granter_and_whether_it_is_proven(granted: dict[str, Any], told: str) -> None:
+    calls = Calls(MemoryLog(), MemorySealer())
+    ref = calls.masked().ref
+    use = GrantUse(grant_id="g1", granted="c" * 64, number=2)
+    calls.log.put(ref, Allowed(policy_set="a" * 64, function_digest="b" * 64, policies=("large",), grant=use))
+    call = calls.log.call(ref)
+    steps = [
+        replace(Step(recorded), granted=granted if recorded.name == "allowed" else None) for recorded in call.chain
+    ]
+    assert list(replay_lines(Replayed(call, tuple(steps), ())))[3].endswith(told)
