@@ -222,6 +222,8 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 async def _unauthenticated(_: Request, error: Exception) -> Response:
     assert isinstance(error, Unauthenticated)  # noqa: S101
+    level = logging.INFO if error.code is Refusal.MISSING_TOKEN else logging.WARNING
+    logger.log(level, "a request identifies nobody", extra={"code": error.code.value})
     return unauthenticated(error).response()
 
 

@@ -15,7 +15,10 @@ NAME_LIMIT = 256
 _DEPTH = 32
 """Nesting of the claims."""
 
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_ONE = r"[A-Za-z0-9_-]"
+_SEGMENT = rf"(?:{_ONE}{{4}})*(?:{_ONE}{{4}}|{_ONE}{{2}}[AEIMQUYcgkosw048]|{_ONE}[AQgw])"
+"""Base64url in the one way to write some bytes: the bits that stand for nothing are zero (RFC 4648, section 3.5)."""
+_COMPACT = re.compile(rf"{_SEGMENT}\.{_SEGMENT}\.{_SEGMENT}")
 _SCHEMES: dict[str, Literal["Bearer", "DPoP"]] = {"bearer": "Bearer", "dpop": "DPoP"}
 
 
