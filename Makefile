@@ -13,7 +13,7 @@ ARGS ?=
 UPGRADE ?=
 
 .DEFAULT_GOAL := setup
-.PHONY: setup help demo up test lint types imports pytest format bench bench-masking lock schemas clean
+.PHONY: setup help demo up test lint types imports pytest format bench bench-approvals bench-masking lock schemas clean
 
 setup: $(READY) ## set up .venv; then everything answers to .venv/bin/callgate
 
@@ -64,6 +64,9 @@ pytest: $(READY) ## all tests; ARGS="tests/unit -x" narrows
 
 bench: $(READY) ## measure the whole path, and write docs/performance.md
 	@$(BIN)/python -m bench
+
+bench-approvals: $(READY) ## measure what reviewers wait for; ARGS="--waiting N --votes N"
+	@$(BIN)/python -m bench.approvals $(ARGS)
 
 bench-masking: $(READY) ## measure masking; ARGS="--presidio --cases FILE --sentences FILE" does more
 	@$(BIN)/python -m bench.masking $(ARGS)

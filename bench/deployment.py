@@ -20,7 +20,25 @@ from cli.provisioning import provision_deployment
 from contracts.identity import Role
 
 _TOKEN = "bench-upstream-token-0123456789"
-_POLICY = '@id("bench") permit(principal in Group::"support-bots", action == Action::"bench.echo", resource);\n'
+_POLICIES = """
+@id("bench") permit(principal in Group::"support-bots", action == Action::"bench.echo", resource);
+@id("hold") permit(principal in Group::"support-bots", action == Action::"bench.hold", resource);
+
+@id("held") @approvers("sre") @expires("4h")
+forbid(principal, action == Action::"bench.hold", resource) unless { context.approved };
+
+@id("sre-approves") permit(principal in Group::"sre", action == Action::"approve", resource);
+"""
+
+_ECHO: dict[str, Any] = {
+    "path": "/echo",
+    "input": {
+        "type": "object",
+        "required": ["order", "amount", "note"],
+        "properties": {"order": {"type": "string"}, "amount": {"type": "number"}, "note": {"type": "string"}},
+        "additionalProperties": False,
+    },
+}
 
 LAYOUTS: dict[str, tuple[tuple[Role, ...], ...]] = {
     "one process": ((Role.INGRESS, Role.MASKING, Role.POLICY, Role.APPROVAL, Role.EXECUTOR, Role.AUDIT),),
@@ -53,6 +71,9 @@ class Deployment:
     upstream_url: str
     upstream_token: str
     token: str
+    """Of an agent."""
+    reviewer: str
+    """The token of somebody who may approve `bench.hold`."""
     settings: Settings
     processes: tuple[Process, ...]
 
@@ -69,7 +90,7 @@ async def running(folder: Path, layout: Sequence[Sequence[Role]], shards: int = 
         issuer = DevIssuer.open(folder / "issuer", issuer_url=issuer_url, audience=AUDIENCE)
         await stack.enter_async_context(serve_http(dev_issuer_app(issuer), listener))
         (folder / "policies").mkdir()
-        (folder / "policies" / "bench.cedar").write_text(_POLICY)
+        (folder / "policies" / "bench.cedar").write_text(_POLICIES)
         keys.init(folder / "keys", "bench")
         passwords = {role: keys.read_password(folder / "keys", role) for role in Role}
         broker = await stack.enter_async_context(EmbeddedBroker(folder / "broker", passwords=passwords))
@@ -91,6 +112,7 @@ async def running(folder: Path, layout: Sequence[Sequence[Role]], shards: int = 
             upstream_url=upstream.url,
             upstream_token=_TOKEN,
             token=issuer.mint("support-bot"),
+            reviewer=issuer.mint("rosa"),
             settings=settings,
             processes=(*services, Process("broker", broker.pid, ""), upstream),
         )
@@ -114,21 +136,24 @@ def _configuration(broker_url: str, shards: int, issuer_url: str, upstream_url: 
             "bench": {
                 "base_url": upstream_url,
                 "credential": {"kind": "bearer", "env": "BENCH_UPSTREAM"},
-                "functions": {
-                    "echo": {
-                        "path": "/echo",
-                        "input": {
-                            "type": "object",
-                            "required": ["order", "amount", "note"],
-                            "properties": {
-                                "order": {"type": "string"},
-                                "amount": {"type": "number"},
-                                "note": {"type": "string"},
-                            },
-                            "additionalProperties": False,
-                        },
-                    }
-                },
+                "functions": {"echo": _ECHO, "wait": _ECHO},
             }
+        },
+    }
+
+
+def _echo() -> dict[str, Any]:
+    """A function that answers with its arguments; `hold` is the same, and waits for approval."""
+    return {
+        "path": "/echo",
+        "input": {
+            "type": "object",
+            "required": ["order", "amount", "note"],
+            "properties": {
+                "order": {"type": "string"},
+                "amount": {"type": "number"},
+                "note": {"type": "string"},
+            },
+            "additionalProperties": False,
         },
     }
