@@ -136,7 +136,7 @@ def _configuration(broker_url: str, shards: int, issuer_url: str, upstream_url: 
             "bench": {
                 "base_url": upstream_url,
                 "credential": {"kind": "bearer", "env": "BENCH_UPSTREAM"},
-                "functions": {"echo": _ECHO, "wait": _ECHO},
+                "functions": {"echo": _ECHO, "hold": _ECHO},
             }
         },
     }
