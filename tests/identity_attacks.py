@@ -187,7 +187,7 @@ ATTACKS: dict[str, tuple[Callable[[], str], Refusal]] = {
         Refusal.BAD_SIGNATURE,
     ),
     "crit of something unheard of": (
-        lambda: token(crit=["https://evil.example/x"], **{"https://evil.example/x": 1}),
+        lambda: raw_token('{"alg":"ES256","kid":"k1","crit":["urn:x"],"urn:x":1}', json.dumps(claims())),
         Refusal.MALFORMED_TOKEN,
     ),
     "encrypted (five segments)": (lambda: "e30.QUJD.QUJD.QUJD.QUJD", Refusal.MALFORMED_TOKEN),

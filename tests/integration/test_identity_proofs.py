@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from identity_fakes import claims, ec_jwk, raw_token, token
+from identity_certificates import HOLDER, JWK, RFC9440, THUMBPRINT
+from identity_fakes import claims, raw_token, token
 from identity_scene import PUBLIC_URL, Door, door_of
 
 from callgate.identity.proofs import thumbprint_of, token_hash
 from contracts.events import Recorded, Requested
 from services.ingress.app import build
-
-HOLDER = ec.generate_private_key(ec.SECP256R1())
-JWK = ec_jwk(HOLDER, None)
 
 
 def fresh(**more: Any) -> str:
@@ -83,3 +80,18 @@ async def test_a_host_header_does_not_move_the_url_that_a_proof_is_for(door: Doo
     headers = {"Authorization": f"DPoP {access}", "DPoP": elsewhere, "Host": "evil.example"}
     status, problem, _ = await door.ask(headers)
     assert (status, problem["code"]) == (401, "invalid_proof")
+
+
+async def test_a_terminator_is_believed_by_the_address_it_connects_from_whatever_headers_say(tmp_path: Path) -> None:
+    bearer = {"Authorization": f"Bearer {fresh(cnf={'x5t#S256': THUMBPRINT})}", "Client-Cert": RFC9440}
+    for network, forwarded, expected in (
+        ("127.0.0.1/32", "198.51.100.7", 202),
+        ("127.0.0.1/32", None, 202),
+        ("198.51.100.7/32", "198.51.100.7", 401),
+    ):
+        folder = tmp_path / f"{network[:3]}-{forwarded}"
+        folder.mkdir()
+        headers = bearer | ({"X-Forwarded-For": forwarded} if forwarded else {})
+        async with door_of(folder, build, client_certificate={"proxies": [network]}) as running:
+            assert (await running.ask(headers, "vault.look"))[0] == expected
+            assert (await running.ask({"Authorization": bearer["Authorization"]}))[0] == 401

@@ -1,18 +1,12 @@
 """Tokens bound to a key: which proofs count (RFC 9449), and whose word on a certificate (RFC 8705)."""
 
-import base64
 import json
 import uuid
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from identity_certificates import HOLDER, JWK, PEM, RFC9440, THUMBPRINT
 from identity_fakes import (
     EC_KEY,
     NOW,
@@ -36,8 +30,6 @@ from callgate.identity.errors import PROOF_ALGORITHMS, Refusal, Unauthenticated
 from callgate.identity.proofs import PROOF_LIMIT, thumbprint_of, token_hash
 from callgate.identity.settings import ClientCertificateSettings
 
-HOLDER = ec.generate_private_key(ec.SECP256R1())
-JWK = ec_jwk(HOLDER, None)
 URL = "https://callgate.example"
 CALLS = f"{URL}/v1/calls"
 BOUND = token(claims(cnf={"jkt": thumbprint_of(JWK)}))
@@ -188,20 +180,6 @@ async def test_an_issuer_can_demand_bound_tokens() -> None:
     found = authenticator(sender_constrained=True)
     assert await sent(found, proof()) is None
     assert await sent(found, access=token(), scheme="Bearer") is Refusal.NOT_BOUND
-
-
-def certificate() -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "agent")])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(HOLDER.public_key())
-    since = datetime(2026, 1, 1, tzinfo=UTC)
-    builder = builder.serial_number(1).not_valid_before(since).not_valid_after(since + timedelta(days=3650))
-    return builder.sign(HOLDER, hashes.SHA256())
-
-
-CERTIFICATE = certificate()
-THUMBPRINT = b64(CERTIFICATE.fingerprint(hashes.SHA256()))
-RFC9440 = f":{base64.b64encode(CERTIFICATE.public_bytes(Encoding.DER)).decode()}:"
-PEM = quote(CERTIFICATE.public_bytes(Encoding.PEM).decode())
 
 
 @pytest.mark.parametrize(
