@@ -21,10 +21,10 @@ STREAMS_EACH = 16
 """Of one person: a browser opens one for each page that it shows."""
 KEEP_ALIVE = 15.0
 """Seconds without news after which a stream says that it lives, and looks whether its session does."""
-GATHER = 0.25
+GATHER = 0.5
 """Seconds in which changes become one event: votes come in bursts."""
 _RETRY_MS = 2000
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 Whose = tuple[str, str]
 """Issuer and identity."""

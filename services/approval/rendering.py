@@ -47,6 +47,8 @@ class Row:
 def visible(text: object) -> Markup:
     """Escaped text in which every character that shows nothing, turns the direction or passes for another is named."""
     source = str(text)
+    if source.isascii() and source.isprintable():
+        return Markup("<bdi>{}</bdi>").format(source)
     deceptive = lookalikes(source)
     parts: list[Markup] = []
     for position, character in enumerate(source):
@@ -59,7 +61,7 @@ def visible(text: object) -> Markup:
             parts.append(_LOOKALIKE_MARK.format(_name(character), seen, character, _code(character)))
         else:
             parts.append(escape(character))
-    return Markup("<bdi>") + Markup("").join(parts) + Markup("</bdi>")
+    return Markup("<bdi>{}</bdi>").format(Markup("").join(parts))
 
 
 def rows(arguments: JsonValue, findings: Iterable[Finding]) -> tuple[list[Row], int]:
