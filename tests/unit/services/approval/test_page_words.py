@@ -40,7 +40,11 @@ def test_progress_is_never_less_than_nothing() -> None:
 
 
 def test_what_a_grant_covers() -> None:
-    conditions: Conditions = {"amount": {"gte": 1, "lte": 40}, "/order/currency": {"in": ["USD", "EUR"]}, "vip": {"eq": True}}
+    conditions: Conditions = {
+        "amount": {"gte": 1, "lte": 40},
+        "/order/currency": {"in": ["USD", "EUR"]},
+        "vip": {"eq": True},
+    }
     assert covers("shop.buy", "bot", "rosa", True, conditions) == (
         "Calls of shop.buy by bot for rosa, in this session only, where amount is at least 1, amount is at most 40, "
         "order.currency is one of USD or EUR and vip is true."
