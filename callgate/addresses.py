@@ -1,6 +1,9 @@
 """Addresses as people write them in settings and options. Every ValueError says what to write instead."""
 
 import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
 
 _URL = re.compile(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?")
 _SERVER = re.compile(r"(nats|tls)://[^\s,/]+/?")
@@ -36,3 +39,8 @@ def nats_servers(text: str) -> str:
     if not all(_SERVER.fullmatch(server.strip()) for server in text.split(",")):
         raise ValueError("must be nats://host:port, or tls://host:port; several with commas")
     return text
+
+
+Listen = Annotated[str, BeforeValidator(listen_address)]
+"""`host:port`; port 0 takes a free one."""
+Url = Annotated[str, AfterValidator(http_url)]

@@ -1,10 +1,10 @@
-"""The operator's own detectors and lists in callgate.yaml: `masking.detectors`, `deny`, `allow`, `disable`.
+"""The section `masking`: how what is found is shown, and the operator's own detectors and lists.
 
 What can be told without reading files or running anything is told here, so that an error names its line.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 import re2
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -80,6 +80,10 @@ class DenySettings(Contract):
             raise ValueError("a list needs values or a file")
         return self
 
+    def anchored(self, folder: Path) -> Self:
+        """With a relative path taken from there."""
+        return self.model_copy(update={"file": folder / self.file}) if self.file else self
+
 
 class UnsafeAllowSettings(Contract):
     """What is never masked, such as a payment provider's test cards. Whatever it matches is shown to everybody."""
@@ -99,3 +103,44 @@ class UnsafeAllowSettings(Contract):
 
 
 Allow = Annotated[UnsafeAllowSettings, BeforeValidator(_one_value)]
+
+Strategy = Literal["redact", "partial", "hash", "token", "drop", "keep"]
+
+
+class StrategySettings(Contract):
+    """How the view shows what masking found; `services/masking/strategies.py` says what each of them writes."""
+
+    default: Literal["redact", "partial", "hash", "token", "drop"] = "redact"
+    """Of every entity that is not named below, but for those that nobody needs to hide (DATE_TIME, URL, AGE)."""
+    entities: dict[EntityName, Strategy] = Field(default_factory=dict)
+
+
+class NerSettings(Contract):
+    """A spaCy model that reads long free text for names and places; the operator installs spaCy and the model."""
+
+    model: str
+    """A package's name, e.g. en_core_web_sm, or a folder."""
+    entities: dict[str, EntityName] = Field(
+        default_factory=lambda: {"PERSON": "PERSON", "PER": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION"}
+    )
+    """The model's labels, and what we call them; others do not count."""
+    words: int = Field(default=8, ge=4, le=1000)
+    """Of a text, below which it is not read."""
+
+
+class MaskingSettings(Contract):
+    strategies: StrategySettings = StrategySettings()
+    detectors: tuple[DetectorSettings, ...] = ()
+    """The operator's own; tried on their examples at start."""
+    deny: tuple[DenySettings, ...] = ()
+    """Words that are always masked."""
+    allow: tuple[Allow, ...] = ()
+    """What is never masked: exact values, or `{values, pattern, entities}`. Deny lists win."""
+    disable: tuple[EntityName, ...] = ()
+    """Built-in entities that are not looked for."""
+    ner: NerSettings | None = None
+    """Off unless configured."""
+
+    def anchored(self, folder: Path) -> Self:
+        """With relative paths taken from there."""
+        return self.model_copy(update={"deny": tuple(one.anchored(folder) for one in self.deny)})

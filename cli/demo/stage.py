@@ -8,8 +8,9 @@ from typing import Any
 
 import aiohttp
 
+from callgate.development_settings import DevelopmentSettings
 from callgate.errors import ConfigurationError
-from callgate.settings import DevelopmentSettings, Settings
+from callgate.settings import Settings
 from cli.composition import Deployment
 from contracts.functions import HttpConnection
 from examples.demo_agent import Agent, Auditor, Reviewer, development_token

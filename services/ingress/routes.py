@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from callgate.errors import BrokerAway
 from callgate.http import Problem, json_response, straight
 from callgate.identity.authenticator import Authenticator
-from callgate.settings import IngressSettings
+from callgate.ingress_settings import IngressSettings
 from contracts.events import Recorded
 from contracts.lifecycle import WAITING_FOR_PEOPLE, Call
 from services.ingress.domain import CallRequest, is_answered, outcome_of, parse_request

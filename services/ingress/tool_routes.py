@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from callgate.http import Problem, json_response, straight
 from callgate.identity.authenticator import Authenticator
 from callgate.ids import uuid7
-from callgate.settings import IngressSettings
+from callgate.ingress_settings import IngressSettings
 from contracts.functions import Catalog
 from contracts.identity import Principal
 from services.ingress.answers import answer_of, standing

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
 from callgate.errors import ConfigurationError
-from callgate.settings import MaskingSettings
+from callgate.masking_settings import MaskingSettings
 from contracts.functions import Function
 from services.masking.catalogue import BUILT_IN, entities
 from services.masking.custom import compile_custom

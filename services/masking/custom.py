@@ -12,8 +12,7 @@ from typing import Any, Final
 import re2
 
 from callgate.errors import ConfigurationError
-from callgate.masking_settings import DenySettings, DetectorSettings, UnsafeAllowSettings
-from callgate.settings import MaskingSettings
+from callgate.masking_settings import DenySettings, DetectorSettings, MaskingSettings, UnsafeAllowSettings
 from services.masking.folding import fold
 from services.masking.leaf import Leaf, words_of
 from services.masking.recogniser import Detectors, Finder, Hit, any_word, judged

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from callgate.errors import ConfigurationError
-from callgate.settings import NerSettings
+from callgate.masking_settings import NerSettings
 from services.masking.leaf import Leaf
 from services.masking.recogniser import Finder, Hit
 

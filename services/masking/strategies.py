@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from callgate.settings import Strategy, StrategySettings
+from callgate.masking_settings import Strategy, StrategySettings
 from contracts.model import JsonValue
 from services.masking.document import DROPPED, Dropped
 from services.masking.tokens import LETTERS, SessionSecrets, letters

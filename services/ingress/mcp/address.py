@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from callgate.addresses import host_and_port
 from callgate.http import Problem
 from callgate.identity.errors import Unauthenticated
-from callgate.settings import McpSettings
+from callgate.ingress_settings import McpSettings
 
 PATH = "/mcp"
 METADATA = "/.well-known/oauth-protected-resource"

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from callgate.http import json_response, straight, unauthenticated
 from callgate.identity.authenticator import Authenticator
 from callgate.identity.errors import Unauthenticated
-from callgate.settings import IngressSettings, Settings
+from callgate.ingress_settings import IngressSettings
+from callgate.settings import Settings
 from contracts.functions import Catalog
 from contracts.identity import Principal
 from services.ingress.doors import FrontDesk

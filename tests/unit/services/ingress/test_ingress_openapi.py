@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 
 from callgate.http import create_app
+from callgate.ingress_settings import IngressSettings
 from callgate.service import Service
-from callgate.settings import IngressSettings
 from contracts.functions import Catalog
 from contracts.identity import Role
 from services.ingress.permitted import Permitted

@@ -13,8 +13,8 @@ from callgate.errors import BrokerAway, Rejected
 from callgate.ids import uuid7
 from callgate.json_patch import BadPatch, checked_patch
 from callgate.jsontext import dump
+from callgate.masking_settings import StrategySettings
 from callgate.sealing import Place
-from callgate.settings import StrategySettings
 from contracts.events import (
     ApprovalRequired,
     ArgumentsAmended,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from callgate.errors import ConfigurationError
-from callgate.settings import MaskingSettings
+from callgate.masking_settings import MaskingSettings
 from services.masking.custom import MOST_VALUES, Custom, compile_custom
 from services.masking.leaf import Leaf
 from services.masking.recogniser import Detectors, Finder, Recogniser

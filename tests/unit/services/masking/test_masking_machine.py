@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.masking.corpora import ordinary, telling
 from callgate.errors import ConfigurationError
-from callgate.settings import MaskingSettings, StrategySettings
+from callgate.masking_settings import MaskingSettings, StrategySettings
 from contracts.functions import Catalog, HttpConnection
 from services.masking.composition import tools_of
 from services.masking.domain import mask

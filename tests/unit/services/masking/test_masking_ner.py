@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from callgate.errors import ConfigurationError
-from callgate.settings import MaskingSettings, NerSettings
+from callgate.masking_settings import MaskingSettings, NerSettings
 from services.masking import composition
 from services.masking.domain import mask
 from services.masking.ner import finder_of

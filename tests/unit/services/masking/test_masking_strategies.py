@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callgate.settings import Strategy, StrategySettings
+from callgate.masking_settings import Strategy, StrategySettings
 from services.masking.document import DROPPED
 from services.masking.domain import mask
 from services.masking.strategies import PLACEHOLDER, Strategies, partial
