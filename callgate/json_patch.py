@@ -12,7 +12,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any, Final, Literal
 
-from callgate.jsontext import dump, pointer_token
+from callgate.jsontext import dump, pointer_steps, pointer_token
 from contracts.model import JsonValue
 
 MOST_OPERATIONS: Final = 64
@@ -128,8 +128,7 @@ def _operation(number: int, document: JsonValue) -> Operation:
         raise bad(f"`path` has at most {MOST_STEPS} steps of at most {_LONGEST_STEP} characters")
     if _BAD_ESCAPE.search(path):
         raise bad("`~` in a path is written ~0, and `/` ~1")
-    unescaped = tuple(step.replace("~1", "/").replace("~0", "~") for step in steps)
-    return Operation(op, unescaped, document.get("value"))  # type: ignore[arg-type]  # one of the keys of _MEMBERS
+    return Operation(op, pointer_steps(path), document.get("value"))  # type: ignore[arg-type]  # one of the keys of _MEMBERS
 
 
 def _applied(value: JsonValue, path: tuple[str, ...], operation: Operation) -> JsonValue:

@@ -194,6 +194,11 @@ def pointer_token(name: str) -> str:
     return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
+def pointer_steps(pointer: str) -> tuple[str, ...]:
+    """The steps of a JSON pointer, unescaped; none for the root."""
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+
+
 def _is_exact(text: str, number: float) -> bool:
     written = repr(number)
     if written == text:

@@ -13,6 +13,7 @@ from callgate.cedar.satisfiable import satisfiable
 from callgate.cedar.shapes import Record, Scalar, Shape, input_shape
 from callgate.cedar.values import NoDecision, decimal_value, long_value, number
 from callgate.errors import CallgateError
+from callgate.jsontext import pointer_steps
 from contracts.functions import Function
 from contracts.model import JsonValue
 from contracts.records import Conditions, Granted
@@ -82,7 +83,7 @@ def _clauses(conditions: Mapping[str, Mapping[str, JsonValue]], function: Functi
 
 def _find(name: str, record: Record, schema: JsonValue) -> tuple[list[str], str, Shape, JsonValue]:
     """The guards, the path, the shape and the schema of a parameter."""
-    steps = [part.replace("~1", "/").replace("~0", "~") for part in name.split("/")[1:]] if name[:1] == "/" else [name]
+    steps = pointer_steps(name) if name.startswith("/") else (name,)
     guards: list[str] = []
     path, shape = "context.input", record
     found: Shape = record

@@ -77,11 +77,13 @@ async def test_a_hostile_argument_is_inert_and_nothing_is_hidden(desk: Desk) -> 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_on_a_phone_nothing_scrolls_sideways(desk: Desk, scheme: str) -> None:
     findings = (Finding(path="/card", entity="CREDIT_CARD", start=0, end=13),)
-    asked = await desk.stage.ask(requirement(quorum=2), arguments=HOSTILE, findings=findings)
+    asked = await desk.stage.ask(requirement(), arguments=HOSTILE, findings=findings)
     for width in (320, 390, 1280):
         async with desk.window(script=False, viewport={"width": width, "height": 800}, color_scheme=scheme) as context:
             page = await desk.sign_in(context, "fina", "finance")
-            for path in ("/approvals/sign-in", "/approvals", f"/approvals/{asked.ref}", "/approvals/nothing"):
+            call = f"/approvals/{asked.ref}"
+            forms = (f"{call}/amend", f"{call}/freeze", f"{call}/grant")
+            for path in ("/approvals/sign-in", "/approvals", call, *forms, "/approvals/in-force", "/approvals/nothing"):
                 await page.goto(path)
                 assert await _scroll_width(context, page) <= width, path
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from callgate.json_patch import Change, Missing, changes
+from callgate.jsontext import pointer_steps
 from callgate.sealing import Place
 from contracts.events import ArgumentsAmended
 from contracts.lifecycle import Call
@@ -69,7 +70,7 @@ async def _differences(views: Views, before: CallFacts | None, after: CallFacts 
 
 
 def _difference(change: Change) -> Difference:
-    path = tuple(step.replace("~1", "/").replace("~0", "~") for step in change.path.split("/")[1:])
+    path = pointer_steps(change.path)
     return Difference(path, _side(path, change.before), _side(path, change.after))
 
 

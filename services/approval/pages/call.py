@@ -14,7 +14,7 @@ from services.approval.domain import DECISIONS, Question, may_break_glass, must_
 from services.approval.frame import HOME
 from services.approval.freezing import NotAllowed
 from services.approval.history import Past
-from services.approval.pages import words
+from services.approval.pages import sentences
 from services.approval.pages.amended import Amended, amendments_of
 from services.approval.pages.in_force import freezable
 from services.approval.pages.parts import Case, Parts, Visitor
@@ -94,7 +94,7 @@ async def call_page(
         may_freeze=bool(freezable(parts, visitor, question)),
         earlier=parts.history.earlier(question.function),
         problem=problem,
-        words=words,
+        sentences=sentences,
         **form,
     )
 

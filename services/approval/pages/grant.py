@@ -17,7 +17,7 @@ from services.approval.domain import Question
 from services.approval.frame import HOME
 from services.approval.freeze_routes import Refusals
 from services.approval.grant_forms import USES_LIMIT, GrantWanted, grant_wanted
-from services.approval.pages import words
+from services.approval.pages import sentences
 from services.approval.pages.edits import FIELDS, FORM_LIMIT, BadField, Edit, edits_of
 from services.approval.pages.parts import Case, Parts, Visitor
 from services.approval.routes import REASON_LIMIT
@@ -141,7 +141,7 @@ def _previewed(document: dict[str, JsonValue]) -> str:
 def _covers(question: Question, wanted: GrantWanted, fields: Mapping[str, str]) -> dict[str, Any]:
     asked, terms = question.requester, wanted.terms
     return {
-        "text": words.covers(question.function, asked.id, asked.on_behalf_of, wanted.to_session, terms.conditions),
+        "text": sentences.covers(question.function, asked.id, asked.on_behalf_of, wanted.to_session, terms.conditions),
         "uses": terms.uses,
         "lasts": LASTS.get(fields.get("lasts", "")),
     }
@@ -164,7 +164,7 @@ async def _page(
         conditions=await _conditions(parts, case.question),
         lasts=LASTS,
         uses_limit=USES_LIMIT,
-        comparisons=words.COMPARISONS,
+        comparisons=sentences.COMPARISONS,
         typed=typed,
         problem=problem,
         covers=preview.get("covers"),

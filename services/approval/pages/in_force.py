@@ -13,7 +13,7 @@ from services.approval.domain import Question
 from services.approval.frame import HOME
 from services.approval.freeze_routes import Refusals
 from services.approval.granting import UnknownGrant
-from services.approval.pages import words
+from services.approval.pages import sentences
 from services.approval.pages.parts import Parts, Visitor
 from services.approval.routes import REASON_LIMIT
 from services.approval.scopes import freeze_wanted
@@ -126,7 +126,7 @@ async def _page(
         freezes=list(zip(freezes, frozen_why, strict=True)),
         may_lift={one.freeze_id for one in freezes if _may_lift(parts, visitor, one.scope, one.target)},
         grants=list(zip(grants, granted_why, strict=True)),
-        covers=words.covers,
+        covers=sentences.covers,
         until=lambda at: rendering.until(at, now),
         scopes=SCOPES,
         lasts=LASTS,

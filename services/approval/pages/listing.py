@@ -11,7 +11,7 @@ from services.approval import rendering
 from services.approval.domain import Question
 from services.approval.frame import HOME
 from services.approval.outcome_routes import unsettled_for
-from services.approval.pages import words
+from services.approval.pages import sentences
 from services.approval.pages.parts import Parts
 from services.approval.routes import listed
 
@@ -74,7 +74,7 @@ def list_routes(parts: Parts) -> APIRouter:
             chosen=chosen,
             earlier=chosen.address(page - 1) if page > 1 else None,
             later=chosen.address(page + 1) if len(found) > page * LISTED else None,
-            words=words,
+            sentences=sentences,
         )
 
     return router

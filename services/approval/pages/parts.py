@@ -18,7 +18,7 @@ from services.approval.granting import Granting
 from services.approval.handlers import Deciding
 from services.approval.history import History
 from services.approval.looks import Looks
-from services.approval.pages import words
+from services.approval.pages import sentences
 from services.approval.repository import Approvals
 from services.approval.routes import looked_at
 from services.approval.sessions import Sessions, check_form_code, form_code
@@ -90,7 +90,7 @@ class Parts:
             "seen": case.seen,
             "events": f"{HOME}/events?call={question.ref}",
             "question": question,
-            "standing": words.standing(question, now),
+            "standing": sentences.standing(question, now),
             "left": rendering.until(question.expires_at, now),
         }
 

@@ -8,7 +8,7 @@ from approval_calls import START
 from contracts.events import Requirement
 from contracts.records import Conditions
 from services.approval.domain import Progress
-from services.approval.pages.words import covers, dots, given, needs
+from services.approval.pages.sentences import covers, dots, given, needs
 
 
 def requirement(*groups: str, quorum: int = 1, each: bool = False) -> Requirement:
