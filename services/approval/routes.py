@@ -286,6 +286,8 @@ def _item(question: Question, view: View | None, person: Principal, now: datetim
         "function": question.function,
         "requester": question.requester.id,
         "on_behalf_of": question.requester.on_behalf_of,
+        "actors": list(question.requester.actors),
+        "bound_by": question.requester.bound_by,
         "policies": list(question.policies),
         "requirements": _progress(question),
         "asked_at": rfc3339(question.asked_at),

@@ -97,6 +97,8 @@ def facts(question: Question) -> Iterable[tuple[str, str]]:
     yield "Asked by", question.requester.id
     if question.requester.on_behalf_of is not None:
         yield "On behalf of", question.requester.on_behalf_of
+    if len(question.requester.actors) > 1:
+        yield "Through", ", ".join(question.requester.actors[1:])
     yield "Needs", "; ".join(map(_needs, question.progress[:_LISTED]))
 
 
