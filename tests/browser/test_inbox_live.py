@@ -71,6 +71,25 @@ async def test_a_half_typed_reason_survives_what_others_do(desk: Desk) -> None:
         await expect(page.locator("#draft")).to_contain_text("the customer ca-l")
 
 
+async def test_a_page_that_says_what_was_wrong_goes_on_following(desk: Desk) -> None:
+    needs = requirement(quorum=2).model_copy(update={"reason_required": True})
+    asked = await desk.stage.ask(needs)
+    async with desk.window() as one, desk.window() as two:
+        page = await desk.sign_in(one, "fina", "finance")
+        await page.goto(f"/approvals/{asked.ref}")
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.get_by_role("alert")).to_have_text("This decision needs a reason; say why.")
+        await live(page)
+        await page.get_by_label("Reason").fill("because")
+        other = await desk.sign_in(two, "finn", "finance")
+        await other.goto(f"/approvals/{asked.ref}")
+        await vote(other, "the carrier says so")
+        await expect(page.locator(".votes")).to_contain_text("the carrier says so")
+        await expect(page.get_by_role("alert")).to_be_visible()
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.get_by_text("You approved this call.")).to_be_visible()
+
+
 async def test_what_a_colleague_changed_must_be_looked_at_before_a_decision(desk: Desk) -> None:
     asked = await desk.stage.ask()
     async with desk.window() as one, desk.window() as two:
@@ -152,6 +171,7 @@ async def test_a_session_that_ends_closes_the_page_and_keeps_what_was_typed(desk
         await page.goto(f"/approvals/{asked.ref}")
         await live(page)
         await page.get_by_label("Reason").fill("wait")
+        cookies = await context.cookies()
         await context.clear_cookies()
         other = await desk.sign_in(two, "finn", "finance")
         await other.goto(f"/approvals/{asked.ref}")
@@ -159,6 +179,13 @@ async def test_a_session_that_ends_closes_the_page_and_keeps_what_was_typed(desk
         await expect(page.locator("#closed")).to_contain_text("You are signed out.")
         await expect(page.get_by_label("Reason")).to_have_value("wait")
         await expect(page.get_by_role("button", name="Approve")).to_be_disabled()
+
+        # As after signing in again in another window.
+        await context.add_cookies([{"name": one["name"], "value": one["value"], "url": desk.url} for one in cookies])
+        await other.get_by_label("Reason").fill("no")
+        await other.get_by_role("button", name="Reject").click()
+        await expect(page.locator(".standing .tag")).to_have_text("rejected")
+        await expect(page.locator("#closed")).to_be_hidden()
 
 
 async def test_the_service_stops_at_once_though_pages_are_open(desk: Desk) -> None:

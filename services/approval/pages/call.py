@@ -83,6 +83,7 @@ async def call_page(
         visitor,
         problem.status if problem else 200,
         **parts.head(case),
+        page=f"{HOME}/{question.ref}",
         view=view,
         rows=rows,
         more=more,

@@ -43,8 +43,12 @@
     setTimeout(refresh, 1500);
   };
 
+  const disable = (off) => {
+    for (const fields of document.querySelectorAll("fieldset[data-open]")) fields.disabled = off;
+  };
+
   const close = (why) => {
-    for (const fields of document.querySelectorAll("fieldset[data-open]")) fields.disabled = true;
+    disable(true);
     const notice = document.getElementById("closed");
     if (notice) {
       notice.textContent = why;
@@ -147,13 +151,29 @@
     // Other arguments may stand there now: nothing is decided before a person says that they have seen that.
     const notice = document.getElementById("changed");
     if (!notice || call.dataset.open !== "yes") return;
-    for (const fields of document.querySelectorAll("fieldset[data-open]")) fields.disabled = true;
+    disable(true);
     notice.hidden = false;
     notice.querySelector("button").onclick = () => {
-      for (const fields of document.querySelectorAll("fieldset[data-open]")) fields.disabled = false;
+      disable(false);
       notice.hidden = true;
       document.getElementById("main").focus();
     };
+  };
+
+  // Signed in again, perhaps in another window.
+  let signedOut = false;
+
+  const leave = () => {
+    signedOut = true;
+    close("You are signed out. Sign in again in another window; what you typed stays here.");
+  };
+
+  const comeBack = () => {
+    if (!signedOut) return;
+    signedOut = false;
+    disable(false);
+    const notice = document.getElementById("closed");
+    if (notice) notice.hidden = true;
   };
 
   let refreshing = null;
@@ -164,11 +184,12 @@
       again = true;
       return;
     }
-    refreshing = fetch(location.href, { credentials: "same-origin", headers: { Accept: "text/html" } });
+    // What answers a form that was refused stands at the form's address, which cannot be fetched.
+    refreshing = fetch(root.dataset.page || location.href, { credentials: "same-origin", headers: { Accept: "text/html" } });
     try {
       const answer = await refreshing;
       if (answer.redirected || answer.status === 401) {
-        close("You are signed out. Sign in again in another window; what you typed stays here.");
+        leave();
         return;
       }
       if (answer.status >= 500) throw new Error("away");
@@ -182,6 +203,7 @@
         close(told ? told.textContent.trim() : "This call cannot be shown any more.");
         return;
       }
+      comeBack();
       const changed = swap(fresh);
       if (call && freshCall) {
         Object.assign(call.dataset, freshCall.dataset);
@@ -229,7 +251,7 @@
     stream.addEventListener("signed-out", () => {
       unfollow();
       show("ended");
-      close("You are signed out. Sign in again in another window; what you typed stays here.");
+      leave();
     });
     stream.addEventListener("error", () => {
       show("off");
