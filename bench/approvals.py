@@ -88,10 +88,10 @@ class _Bench:
         """Calls that wait for approval, each as an agent posts it; until the last of them is listed."""
         done = await load.run(calls, callers, self._waits)
         print(f"{calls} calls posted in {done.seconds:.0f} s, errors {done.errors}")
-        for _ in range(240):
+        for _ in range(60):
             if await self._count() >= calls:
                 return
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(2)
 
     async def look(self, path: str) -> list[float]:
         """Milliseconds of one request at a time."""
@@ -130,7 +130,9 @@ class _Bench:
         count, after = 0, ""
         while True:
             url = f"{self._url[Role.APPROVAL]}/v1/approvals"
-            async with self._http.get(url, params={"limit": "200", "after": after}, headers=self._reviewer) as response:
+            async with self._http.get(
+                url, params={"limit": "200", "brief": "true", "after": after}, headers=self._reviewer
+            ) as response:
                 page: dict[str, Any] = await response.json()
             count += len(page["approvals"])
             after = page["next"] or ""

@@ -25,6 +25,12 @@ def call_entity(call_id: str, function: Function, requester: Principal, findings
     return {"uid": {"type": CALL, "id": call_id}, "attrs": attributes, "parents": []}
 
 
+def call_traits(requester: Principal) -> tuple[object, ...]:
+    """All of a requester that `call_entity` tells: calls of the same function whose requesters agree in it, and in
+    which masking found the same, differ by their id alone."""
+    return requester.id, requester.groups, requester.on_behalf_of
+
+
 def session_entity(session_id: str, owner: str | None) -> JsonValue:
     """The resource of `audit` and `reveal`."""
     attributes = {} if owner is None else {"owner": _entity("Agent", owner)}

@@ -29,7 +29,6 @@ from services.approval.domain import (
     Refusal,
     authority,
     check_vote,
-    is_asked,
 )
 from services.approval.notices import Notices
 from services.approval.people import Rights
@@ -155,14 +154,12 @@ class Deciding:
 
     def for_reviewer(self, reviewer: Principal) -> list[Question]:
         """What waits and this person may decide, or has, by expiry. NoPolicies."""
-        now = self._clock()
+        now, permitted = self._clock(), self._rights.listing("approve", reviewer)
         return [
             question
             for question in self._waiting
             # Cedar is asked last: it takes the most time, and can only say no to what is left.
-            if is_asked(question, reviewer, now)
-            and authority(question, reviewer, True, now) is None
-            and self._rights.over("approve", question, reviewer).permitted
+            if authority(question, reviewer, True, now) is None and permitted(question)
         ]
 
     async def vote(self, ref: CallRef, reviewer: Principal, intent: Intent) -> Question:

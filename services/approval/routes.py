@@ -70,7 +70,8 @@ def api_routes(
         headers = {"ETag": tag}
         if questions is None:
             return Response(status_code=304, headers=headers)
-        questions = [question for question in questions if QUESTIONS.position(question) > after]
+        if after:
+            questions = [question for question in questions if QUESTIONS.position(question) > after]
         page = questions[:limit]
         opened = await opened_list(views, looks, page, person, LIST, brief=brief)
         items = [_item(question, view, person, deciding.now()) for question, view in zip(page, opened, strict=True)]

@@ -43,11 +43,11 @@ class Settling:
 
     def for_person(self, person: Principal) -> list[Unsettled]:
         """What waits and this person may settle, the oldest first."""
+        permitted = self._rights.listing("settle", person)
         return [
             unsettled
             for unsettled in self._waiting
-            if right_of(unsettled, person, permitted=True) is None
-            and self._rights.over("settle", unsettled, person).permitted
+            if right_of(unsettled, person, permitted=True) is None and permitted(unsettled)
         ]
 
     async def look(self, ref: CallRef, person: Principal) -> Unsettled:
