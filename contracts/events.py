@@ -119,6 +119,10 @@ class Proof(Contract):
     digest: Digest
 
 
+def _nothing(value: object) -> bool:
+    return value is None
+
+
 class EventData(Contract):
     """The data of one event. `NAME` is the last token of its subject, `TYPE` its ce-type, `ROLES` who may sign it."""
 
@@ -143,6 +147,9 @@ class Requested(EventData):
     principal: Principal
     arguments: Sealed
     """Class raw, readable by masking alone."""
+    request: Sealed | None = Field(default=None, exclude_if=_nothing)
+    """Class raw: the HTTP request that the arguments were read from, where it came through the proxy. Left out on the
+    wire where there is none, as `Allowed.grant`."""
 
 
 class ArgumentsMasked(EventData):
@@ -171,6 +178,9 @@ class ArgumentsMasked(EventData):
     amended: bool = Field(default=False, exclude_if=lambda amended: not amended)
     """Whether they are as a reviewer changed them, for policy, which reads no chain otherwise; the fold refuses the
     event where that is not so. Left out on the wire where it is false, as `Allowed.grant`."""
+    request: Sealed | None = Field(default=None, exclude_if=_nothing)
+    """Class raw: that of `requested`, as it is, for the executor, which sends it only where the effective arguments can
+    be read from it. Left out on the wire where there is none, as `Allowed.grant`."""
 
 
 class _Judged(EventData):
@@ -201,7 +211,7 @@ class Allowed(_Judged):
     TYPE: ClassVar[str] = "callgate.call.allowed.v1"
     ROLES: ClassVar[frozenset[Role]] = frozenset({Role.POLICY})
 
-    grant: GrantUse | None = Field(default=None, exclude_if=lambda grant: grant is None)
+    grant: GrantUse | None = Field(default=None, exclude_if=_nothing)
     """Left out on the wire where there is none, so an event without one has the bytes that it always had."""
 
 
@@ -356,6 +366,9 @@ class ExecutionCompleted(EventData):
     size: int = Field(ge=0)
     truncated: bool = False
     duration_ms: float = Field(ge=0)
+    headers: Sealed | None = Field(default=None, exclude_if=_nothing)
+    """Class raw, for masking: a JSON array of names and values, of an answer that goes to the proxy. Left out on the
+    wire where there is none, as `Allowed.grant`."""
 
 
 class ExecutionFailed(EventData):
@@ -409,6 +422,9 @@ class ResultMasked(EventData):
     withheld: Code | None = None
     """Why the whole result is withheld."""
     uninspectable: tuple[Code, ...] = ()
+    headers: Sealed | None = Field(default=None, exclude_if=_nothing)
+    """Class view: the masked form of the answer's headers. Left out on the wire where there is none, as
+    `Allowed.grant`."""
 
 
 class Cancelled(EventData):

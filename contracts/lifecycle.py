@@ -177,6 +177,8 @@ class Call:
             requested = self.requested
             if (data.function, data.principal) != (requested.function, requested.principal):
                 raise IllegalTransition("differs_from_requested")
+            if data.request is not None and requested.request is None:
+                raise IllegalTransition("differs_from_requested")
             if data.amended != (self.state == ArgumentsAmended.NAME):
                 raise IllegalTransition("not_as_amended")
         elif isinstance(data, ExecutionCompleted):

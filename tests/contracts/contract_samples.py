@@ -47,7 +47,7 @@ FACTS = {"/amount": 250.5, "/currency": "EUR", "/lines": [1, None, True], "/card
 _JUDGED = {"policy_set": DIGEST, "policies": ("support-may-refund",), "facts": FACTS, "function_digest": DIGEST}
 
 EVENT_SAMPLES: tuple[e.EventData, ...] = (
-    e.Requested(function="payments.refund", principal=AGENT, arguments=CHUNKED),
+    e.Requested(function="payments.refund", principal=AGENT, arguments=CHUNKED, request=None),
     e.ArgumentsMasked(
         function="payments.refund",
         principal=AGENT,
@@ -57,6 +57,7 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
         uninspectable=("too_deep",),
         refused_tokens=(),
         amended=False,
+        request=None,
     ),
     e.Allowed(**_JUDGED, grant=None),
     e.Denied(**_JUDGED, code="input_invalid", problems=(e.InputProblem(pointer="/amount", keyword="type"),)),
@@ -83,6 +84,7 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
         size=812,
         truncated=True,
         duration_ms=12.345,
+        headers=None,
     ),
     e.ExecutionFailed(code="connection_refused"),
     e.OutcomeUnknown(code="upstream_timeout"),
@@ -94,6 +96,7 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
         findings=(FINDING,),
         withheld="response_cut_off",
         uninspectable=("response_cut_off",),
+        headers=None,
     ),
     e.Cancelled(by="agent-7", code="withdrawn"),
 )

@@ -19,7 +19,9 @@ from contracts.events import (
     Allowed,
     ApprovalRequired,
     EventData,
+    ExecutionCompleted,
     GrantUse,
+    ResultMasked,
     Sealed,
     UnknownEventType,
     VoteCast,
@@ -78,6 +80,26 @@ def test_an_allowed_by_a_grant_names_it_and_no_other_event_has_the_field() -> No
     assert parsed.data.grant == GrantUse(grant_id="g1", granted="0" * 64, number=2)
     assert encode_event(parsed) == body
     assert b"grant" not in encode_event(parse_event(Allowed.TYPE, plain))
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (EVENT_SAMPLES[0], "request"),
+        (EVENT_SAMPLES[1], "request"),
+        *((sample, "headers") for sample in EVENT_SAMPLES if isinstance(sample, (ExecutionCompleted, ResultMasked))),
+    ],
+    ids=lambda value: getattr(value, "TYPE", value),
+)
+def test_what_came_through_the_proxy_is_more_of_an_event_and_no_other_has_the_field(data: EventData, name: str) -> None:
+    plain = golden(data.TYPE)
+    assert plain.endswith(b"}}")
+    sealed = b',"%b":{"key_id":"k","nonce":"n","ciphertext":"c","payload":null}}}' % name.encode()
+    body = plain[:-2] + sealed
+    parsed = parse_event(data.TYPE, body)
+    assert getattr(parsed.data, name) == Sealed(key_id="k", nonce="n", ciphertext="c")
+    assert encode_event(parsed) == body
+    assert f'"{name}"'.encode() not in encode_event(parse_event(data.TYPE, plain))
 
 
 def test_wire_names_are_unique_and_versioned() -> None:
