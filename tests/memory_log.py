@@ -194,11 +194,17 @@ class Calls:
     sealer: MemorySealer
     function: str = "shop.pay"
     arguments: bytes = b'{"amount":40}'
+    request: bytes | None = None
+    """As it came through the proxy."""
+
+    def _request(self, ref: CallRef, event_id: str) -> Sealed | None:
+        return None if self.request is None else self.sealer.put(self.request, Place(ref, event_id, "request"), "raw")
 
     def requested(self) -> Recorded:
         ref, event_id = new_ref(), uuid7()
         payload = self.sealer.put(self.arguments, Place(ref, event_id, "arguments"), "raw")
-        data = Requested(function=self.function, principal=AGENT, arguments=payload)
+        request = self._request(ref, event_id)
+        data = Requested(function=self.function, principal=AGENT, arguments=payload, request=request)
         return self.log.write(make_event(event_id, ref, self.log.clock(), GENESIS, data), ref)
 
     def masked(
@@ -216,6 +222,7 @@ class Calls:
             view=self.sealer.put(view or self.arguments, Place(ref, event_id, "view"), "view"),
             uninspectable=tuple(uninspectable),
             refused_tokens=tuple(refused_tokens),
+            request=self._request(ref, event_id),
         )
         return self.log.write(make_event(event_id, ref, self.log.clock(), before.digest, data), ref)
 

@@ -1,4 +1,4 @@
-"""`mask_bytes`: an upstream's response body in, what may be shown of it out."""
+"""`mask_bytes`, `mask_headers`: an upstream's response in, what may be shown of it out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -59,6 +59,20 @@ def mask_bytes(
     if encoding is None:
         return _withheld("charset_unknown")
     return _text(data, encoding, masking)
+
+
+def mask_headers(data: bytes, *, machine: Machine | None = None, disguise: Disguise = REDACTED) -> bytes:
+    """Masks each value of a JSON array of headers, [name, value], as a text under its name. Never raises: what is
+    none, or cannot be inspected, is an empty array; a value that is to be left out is left out with its name."""
+    try:
+        headers = [(str(name), str(value)) for name, value in parse(data)]
+    except (JsonTextError, TypeError, ValueError):
+        return dump([])
+    masked = mask([{name: value} for name, value in headers], machine=machine, disguise=disguise)
+    if masked.uninspectable or not isinstance(masked.view, list):
+        return dump([])
+    shown = ((name, member.get(name)) for (name, _), member in zip(headers, masked.view, strict=True))
+    return dump([[name, value] for name, value in shown if isinstance(value, str)])
 
 
 def _json(data: bytes, depth: int, masking: _Masking) -> MaskedBytes:

@@ -30,7 +30,7 @@ from contracts.lifecycle import Call
 from contracts.model import JsonValue
 from contracts.subjects import CallRef
 from services.masking.amending import amend
-from services.masking.content import MaskedBytes, mask_bytes
+from services.masking.content import MaskedBytes, mask_bytes, mask_headers
 from services.masking.domain import Masked, mask
 from services.masking.hints import NO_HINTS, Hints
 from services.masking.machine import Machine
@@ -88,18 +88,21 @@ class Masking:
         """2. Seals the effective arguments anew, for policy and executor, with their masked view."""
         requested = recorded.data
         assert isinstance(requested, Requested)  # noqa: S101
-        await self._answer(requested, recorded, lambda: self._asked_for(recorded), delivery)
+        await self._answer(recorded, recorded, lambda: self._asked_for(recorded), delivery)
 
     async def on_arguments_amended(self, recorded: Recorded, delivery: Delivery) -> None:
         """2, again: as asked for, with every amendment since. What cannot be amended so is uninspectable."""
         call = (await self._log.read(recorded.ref)).around(recorded)
         if call.head_digest != recorded.digest:
             return  # answered already, or no part of the chain
-        await self._answer(call.requested, recorded, lambda: self._amended(call), delivery)
+        await self._answer(call.chain[0], recorded, lambda: self._amended(call), delivery)
 
     async def _answer(
-        self, requested: Requested, answers: Recorded, arguments: Callable[[], Awaitable[Arguments]], delivery: Delivery
+        self, asked: Recorded, answers: Recorded, arguments: Callable[[], Awaitable[Arguments]], delivery: Delivery
     ) -> None:
+        """`asked` is the call's `requested`."""
+        requested = asked.data
+        assert isinstance(requested, Requested)  # noqa: S101
         event_id, at, ref = uuid7(), self._clock(), answers.ref
         amended = isinstance(answers.data, ArgumentsAmended)
         data = ArgumentsMasked(
@@ -112,6 +115,7 @@ class Masking:
             # Masked as it came, tokens and all: what they stand for is nothing that a detector could be sure to find.
             masked = await self._masked(document, len(raw), hints, ref, at)
             effective = dump(resolved.document) if resolved.replaced else raw
+            request = await self._handed_on(asked, event_id, at)
         except (Rejected, JsonTextError, BadPatch) as error:
             data = data.model_copy(update={"uninspectable": (error.code,)})
             logger.warning("arguments could not be inspected", extra={"call": str(ref), "code": error.code})
@@ -123,13 +127,25 @@ class Masking:
                     "findings": _joined(masked.findings, resolved.findings),
                     "uninspectable": (*resolved.refused, *masked.uninspectable),
                     "refused_tokens": resolved.problems,
+                    "request": request,
                 }
             )
         try:
             await self._log.append(Draft(event_id, at, data), answers, traceparent=delivery.traceparent)
         except TooLarge:
             nothing = {"arguments": None, "view": None, "findings": (), "uninspectable": (_TOO_MANY,)}
-            await self._append_less(data.model_copy(update=nothing | {"refused_tokens": ()}), answers, delivery)
+            less = data.model_copy(update=nothing | {"refused_tokens": (), "request": None})
+            await self._append_less(less, answers, delivery)
+
+    async def _handed_on(self, asked: Recorded, event_id: str, at: datetime) -> Sealed | None:
+        """The request as it came to the proxy, sealed anew. Nothing of it need be inspected: the executor sends it only
+        where it says the same as the effective arguments, which are."""
+        requested = asked.data
+        assert isinstance(requested, Requested)  # noqa: S101
+        if requested.request is None:
+            return None
+        raw = await self._sealer.open(requested.request, Place(asked.ref, asked.event.event_id, "request"), "raw")
+        return await self._sealer.seal(raw, Place(asked.ref, event_id, "request"), "raw", at)
 
     async def _asked_for(self, recorded: Recorded) -> Arguments:
         """The arguments of `requested`. Rejected, JsonTextError."""
@@ -166,7 +182,9 @@ class Masking:
             masked = MaskedBytes(b"", uninspectable=("response_cut_off",), withheld=True)
         else:
             masked = await self._mask_result(recorded, completed.result, completed.function, completed.content_type)
-        await self._tell(recorded, masked, completed.status, _media_type(completed.content_type), delivery)
+        headers = None if masked.withheld else await self._mask_headers(recorded, completed.headers)
+        media_type = _media_type(completed.content_type)
+        await self._tell(recorded, masked, completed.status, media_type, delivery, headers)
 
     async def on_outcome_settled(self, recorded: Recorded, delivery: Delivery) -> None:
         """7, where a person settled that it was done: the result that they gave, which is JSON, or none."""
@@ -184,12 +202,20 @@ class Masking:
         await self._tell(recorded, masked, _OK, _JSON, delivery)
 
     async def _tell(
-        self, recorded: Recorded, masked: MaskedBytes, status: int, content_type: str | None, delivery: Delivery
+        self,
+        recorded: Recorded,
+        masked: MaskedBytes,
+        status: int,
+        content_type: str | None,
+        delivery: Delivery,
+        headers: bytes | None = None,
     ) -> None:
         event_id, at = uuid7(), self._clock()
-        view = None
-        if not masked.withheld:
-            view = await self._sealer.seal(masked.data, Place(recorded.ref, event_id, "view"), "view", at)
+
+        async def sealed(plain: bytes, field: str) -> Sealed:
+            return await self._sealer.seal(plain, Place(recorded.ref, event_id, field), "view", at)
+
+        view = None if masked.withheld else await sealed(masked.data, "view")
         data = ResultMasked(
             status=status,
             content_type=content_type,
@@ -197,12 +223,14 @@ class Masking:
             findings=masked.findings,
             withheld=masked.uninspectable[0] if masked.withheld else None,
             uninspectable=masked.uninspectable,
+            headers=None if headers is None else await sealed(headers, "headers"),
         )
         try:
             await self._log.append(Draft(event_id, at, data), recorded, traceparent=delivery.traceparent)
         except TooLarge:
-            nothing = {"view": None, "findings": (), "withheld": _TOO_MANY, "uninspectable": (_TOO_MANY,)}
-            await self._append_less(data.model_copy(update=nothing), recorded, delivery)
+            nothing = {"view": None, "headers": None, "findings": ()}
+            withheld = {"withheld": _TOO_MANY, "uninspectable": (_TOO_MANY,)}
+            await self._append_less(data.model_copy(update=nothing | withheld), recorded, delivery)
 
     async def _in_thread(self, size: int, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work) if size > self._thread_above else work()
@@ -229,6 +257,16 @@ class Masking:
             logger.warning("a session without secrets", extra={"call": str(ref), "code": error.code})
             return None
         return SessionSecrets.of(ref.session_id, secret)
+
+    async def _mask_headers(self, recorded: Recorded, headers: Sealed | None) -> bytes | None:
+        """What may be shown of an answer's headers; None where there are none, or where they do not open."""
+        if headers is None:
+            return None
+        try:
+            raw = await self._sealer.open(headers, Place(recorded.ref, recorded.event.event_id, "headers"), "raw")
+        except Rejected:
+            return None
+        return mask_headers(raw, machine=self._machine, disguise=await self._disguise(recorded.ref, self._clock()))
 
     async def _mask_result(
         self, recorded: Recorded, result: Sealed, function: str, content_type: str | None
