@@ -55,21 +55,16 @@ async def build(platform: Platform) -> Service:
     policies = PublishedPolicies(platform.records, platform.catalog)
     await policies.refresh()
     permitted = Permitted(Tools(platform.catalog), policies)
-    mcp = mcp_door(desk, identity.authenticator, platform.catalog, permitted, settings)
 
     def ready() -> str | None:
         return disk.problem if platform.client.is_connected else "broker_away"
-
-    def stopping() -> None:
-        waiting.release()
-        mcp.stop()
 
     return Service(
         role=Role.INGRESS,
         routers=(
             routes(desk, identity.authenticator, settings.ingress),
             tool_routes(desk, identity.authenticator, platform.catalog, permitted, settings.ingress),
-            mcp.router(),
+            mcp_door(desk, identity.authenticator, platform.catalog, permitted, settings),
         ),
         background=(
             disk.watch,
@@ -77,10 +72,9 @@ async def build(platform: Platform) -> Service:
             freezes.follow,
             identity.revocations.follow,
             policies.follow,
-            mcp.keep,
         ),
         ready=ready,
-        stopping=stopping,
+        stopping=waiting.release,
         close=identity.close,
     )
 

@@ -1,40 +1,38 @@
-"""What the door knows of a request before the SDK sees it, handed past the SDK in the request's own scope."""
+"""One request of an MCP client, as the door hands it past the SDK to our own handlers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mcp.server import ServerRequestContext
-from starlette.requests import Request
-from starlette.types import Scope
 
 from contracts.identity import Principal
-from services.ingress.mcp.waits import RequestKey
+from services.ingress.calls import Begun
 
-_KEY = "callgate.mcp"
+Context = ServerRequestContext[Any, Any]
 
 
 @dataclass(slots=True)
 class Asked:
-    """Who asks, in which Callgate session, and with which arguments (the JSON of an object)."""
+    """Who asks, in which Callgate session, and with which arguments (the JSON of an object).
+
+    The SDK carries it as the transport's own request: `ctx.request`.
+    """
 
     principal: Principal
-    arguments: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     session: str
-    traceparent: str | None
-    key: RequestKey | None
-    """None where the protocol knows no sessions, and so no request that could be taken back."""
+    arguments: bytes = field(default=b"{}", repr=False)
+    traceparent: str | None = None
+    begun: Begun = lambda _: None
+    """Is told the id of the call that this request becomes."""
+    result: Any = None
+    """Of a tool call: what the SDK's handler is to answer. The call is waited for before, outside of the SDK, whose
+    frames and tasks around each waiting call would take more memory than the call."""
 
 
-def put(scope: Scope, asked: Asked) -> None:
-    scope[_KEY] = asked
-
-
-def asked_of(ctx: ServerRequestContext[Any, Any]) -> Asked:
-    """What `put` was given for this request. LookupError where the request did not come through the door."""
-    request = ctx.request
-    if not isinstance(request, Request):
-        raise LookupError("no request")
-    asked = request.scope[_KEY]
-    if not isinstance(asked, Asked):
-        raise LookupError("not asked here")
-    return asked
+def asked_of(ctx: Context) -> Asked:
+    """LookupError where the request did not come through the door."""
+    if not isinstance(ctx.request, Asked):
+        raise LookupError("not asked at the door")
+    return ctx.request

@@ -1,89 +1,92 @@
-"""The door itself: who asks and what, checked before the SDK gets a message without arguments."""
+"""The door itself: who asks and what, checked before the SDK's kernel gets a message without arguments."""
 
-import asyncio
 import hashlib
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp import MCPError
+from mcp.server.connection import Connection
+from mcp.server.streamable_http import check_accept_headers
+from mcp.shared.inbound import (
+    ERROR_CODE_HTTP_STATUS,
+    InboundLadderRejection,
+    classify_inbound_request,
+    find_duplicated_routing_header,
+    unsupported_protocol_version_rejection,
+)
+from mcp_types import HEADER_MISMATCH
+from mcp_types.methods import validate_client_request
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION
+from pydantic import ValidationError
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from callgate.http import json_response, straight, unauthenticated
+from callgate.errors import CallgateError
+from callgate.http import Problem, json_response, straight, unauthenticated
 from callgate.identity.authenticator import Authenticator
 from callgate.identity.errors import Unauthenticated
 from callgate.ingress_settings import IngressSettings
 from callgate.settings import Settings
 from contracts.functions import Catalog
 from contracts.identity import Principal
+from contracts.subjects import CallRef
 from services.ingress.doors import FrontDesk
 from services.ingress.headers import traceparent_of
 from services.ingress.intake import caller, in_thread_if_long, json_body
 from services.ingress.mcp.address import METADATA, PATH, Address
-from services.ingress.mcp.asked import Asked, put
+from services.ingress.mcp.asked import Asked
+from services.ingress.mcp.exchange import answered, refused
 from services.ingress.mcp.listing import ToolList
-from services.ingress.mcp.messages import SESSION_HEADER, BadMessage, Message, check_mirrored, read_message
+from services.ingress.mcp.messages import SESSION_HEADER, BadMessage, Message, read_message
+from services.ingress.mcp.reply import Progress, Reply
 from services.ingress.mcp.server import McpServer, build_server
-from services.ingress.mcp.waits import Waits
+from services.ingress.mcp.sessions import Session, Sessions, TooManySessions
+from services.ingress.mcp.tasks import speaks_tasks
+from services.ingress.mcp.toolcalls import ToolCalls
 from services.ingress.permitted import Permitted
 
-_GRACE = 3.0
-"""Seconds for answers to get out, once whoever waited was let go."""
 _SESSION_ID = "mcp-session-id"
 _VERSION = "mcp-protocol-version"
+_TAKEN_BACK = MCPError(-32800, "The request was taken back, and its call withdrawn before it began.")
+"""The code is what the SDK answers with to a request of 2025-11-25 that its client took back."""
 
 
 def mcp_door(
     desk: FrontDesk, authenticator: Authenticator, catalog: Catalog, permitted: Permitted, settings: Settings
-) -> "McpDoor":
-    """The door of a deployment; `permitted` tells who is shown which tools."""
+) -> APIRouter:
+    """The routes of the door; `permitted` tells who is shown which tools."""
     own = settings.ingress.mcp
     issuers = [issuer.issuer for issuer in settings.identity.issuers]
-    tools, waits = ToolList(catalog, permitted), Waits(desk)
-    server = build_server(desk, waits, tools, own.hold)
+    tools = ToolList(catalog, permitted)
     address = Address(own, settings.public_url, settings.listen, issuers)
-    return McpDoor(server, tools, waits, authenticator, address, settings.ingress)
+    sessions = Sessions(own.sessions, own.session_idle)
+    calls = ToolCalls(desk, tools, own.hold)
+    door = McpDoor(desk, build_server(desk, tools), tools, calls, sessions, authenticator, address, settings.ingress)
+    return door.router()
 
 
 class McpDoor:
-    """Run `keep` beside the routes of `router`; `stop` ends it."""
+    """Streamable HTTP, for both generations of the protocol."""
 
     def __init__(
         self,
+        desk: FrontDesk,
         server: McpServer,
         tools: ToolList,
-        waits: Waits,
+        calls: ToolCalls,
+        sessions: Sessions,
         authenticator: Authenticator,
         address: Address,
         settings: IngressSettings,
     ) -> None:
+        self._desk = desk
+        self._server = server
         self._tools = tools
-        self._waits = waits
+        self._calls = calls
+        self._sessions = sessions
         self._authenticator = authenticator
         self._address = address
         self._settings = settings
-        self._manager = StreamableHTTPSessionManager(
-            server,
-            session_idle_timeout=settings.mcp.session_idle,
-            max_request_body_size=settings.body_limit,
-            max_sessions=settings.mcp.sessions,
-        )
-        self._stopping = asyncio.Event()
-
-    async def keep(self) -> None:
-        """The sessions, until `stop`: whoever waits is answered first."""
-        async with self._manager.run():
-            await self._stopping.wait()
-            await self._waits.drained(_GRACE)
-            await asyncio.sleep(0.1)  # what was answered is on its way through the SDK's streams
-        await asyncio.Event().wait()
-
-    def stop(self) -> None:
-        self._stopping.set()
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -93,21 +96,25 @@ class McpDoor:
         async def post(request: Request) -> Response:
             self._address.check(request.headers)
             principal = await self._caller(request)
+            takes_json, takes_stream = check_accept_headers(request)
+            if not takes_json:
+                raise Problem(406, "not_acceptable", "Send `Accept: application/json, text/event-stream`.")
             body = await json_body(request, self._settings.body_limit)
             try:
                 message = await in_thread_if_long(len(body), lambda: self._read(request.headers, body))
+                if _has_sessions(request.headers):
+                    return await self._in_session(request, principal, message, takes_stream)
+                return self._without_session(request, principal, message, takes_stream)
             except BadMessage as bad:
                 return json_response(bad.document, 400)
-            return self._handed(request, principal, message)
 
-        @router.get(PATH)
         @router.delete(PATH)
         @straight
-        async def session(request: Request) -> Response:
-            """The stream of a session (GET), and its end (DELETE)."""
+        async def end(request: Request) -> Response:
+            """The end of a session."""
             self._address.check(request.headers)
-            _own(request.scope, await self._caller(request))
-            return _Handed(self._manager.handle_request, request.receive)
+            self._sessions.end(self._session(request.headers, await self._caller(request)))
+            return Response(status_code=200)
 
         @router.get(METADATA)
         @router.get(METADATA + PATH)
@@ -121,27 +128,129 @@ class McpDoor:
         return router
 
     def _read(self, headers: Headers, body: bytes) -> Message:
-        message = read_message(body, self._settings.depth_limit, headers.get(SESSION_HEADER))
-        name = message.params.get("name")
-        function = self._tools.tools.by_name.get(name) if isinstance(name, str) else None
-        if function is not None and message.method == "tools/call" and not _has_sessions(headers):
-            check_mirrored(message, function.spec.input, headers)
-        return message
+        def mirrored(tool: str) -> Mapping[str, Any] | None:
+            function = self._tools.tools.by_name.get(tool)
+            return function.spec.input if function is not None and not _has_sessions(headers) else None
 
-    def _handed(self, request: Request, principal: Principal, message: Message) -> Response:
-        """The SDK's answer to a message; a tool call's arguments reach our handler beside the SDK."""
-        headers = request.headers
-        mcp_session = headers.get(_SESSION_ID) if _has_sessions(headers) else None
-        key = None
-        if mcp_session is not None:
+        return read_message(body, self._settings.depth_limit, headers, mirrored)
+
+    async def _in_session(
+        self, request: Request, principal: Principal, message: Message, takes_stream: bool
+    ) -> Response:
+        """A message of the protocols up to 2025-11-25."""
+        if message.method == "initialize" and message.request_id is not None:
+            return await self._handshake(request, principal, message)
+        session = self._session(request.headers, principal)
+        if message.request_id is None:
             if message.cancelled is not None:
-                self._waits.withdraw((mcp_session, message.cancelled), principal)
-            key = (mcp_session, str(message.request_id))
-        session = message.session or _session_of(mcp_session, headers.get("authorization", ""))
+                await self._withdraw(session, message.cancelled, principal)
+            return Response(status_code=202)
+        key = str(message.request_id)
+
+        began = False
+
+        def begun(ref: CallRef) -> None:
+            nonlocal began
+            began, session.calls[key] = True, ref
+
+        asked = self._asked(request.headers, principal, message, f"mcp {session.id}")
+        asked.begun = begun
+
+        async def work(progress: Progress) -> tuple[int, Mapping[str, Any]]:
+            try:
+                document = await self._answered(request, session.connection, asked, message, progress)
+            finally:
+                taken_back = began and session.calls.pop(key, None) is None
+            return 200, refused(message.request_id, _TAKEN_BACK) if taken_back else document
+
+        return Reply(work, message.progress_token if takes_stream else None)
+
+    async def _handshake(self, request: Request, principal: Principal, message: Message) -> Response:
+        session = self._sessions.new(principal.session_owner)
+        asked = self._asked(request.headers, principal, message, f"mcp {session.id}")
+        document = await self._dispatched(session.connection, asked, message)
+        if "error" in document:
+            return json_response(document)
+        try:
+            self._sessions.open(session)
+        except TooManySessions:
+            raise Problem(
+                503, "too_many_sessions", "Too many sessions are open; try again.", {"Retry-After": "30"}
+            ) from None
+        return json_response(document, headers={"Mcp-Session-Id": session.id, "Cache-Control": "no-store"})
+
+    def _without_session(
+        self, request: Request, principal: Principal, message: Message, takes_stream: bool
+    ) -> Response:
+        """A message of 2026-07-28: all that it rests on stands in itself and its headers."""
+        headers = request.headers
+        if message.request_id is None:
+            # Nothing to act on: closing the stream is how a client of this generation takes a request back.
+            unsupported = unsupported_protocol_version_rejection(headers.get(_VERSION, ""))
+            return Response(status_code=202) if unsupported is None else _rejected(unsupported, None)
+        doubled = find_duplicated_routing_header(headers.items())
+        if doubled is not None:
+            raise BadMessage(HEADER_MISMATCH, f"{doubled} header appears more than once", message.request_id)
+        envelope = {"method": message.method, "params": message.params}
+        route = classify_inbound_request(envelope, headers=dict(headers))
+        if isinstance(route, InboundLadderRejection):
+            return _rejected(route, message.request_id)
+        connection = Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
+        asked = self._asked(headers, principal, message, f"token {headers.get('authorization', '')}")
+
+        async def work(progress: Progress) -> tuple[int, Mapping[str, Any]]:
+            document = await self._answered(request, connection, asked, message, progress)
+            return _status(document), document
+
+        return Reply(work, message.progress_token if takes_stream else None)
+
+    async def _answered(
+        self, request: Request, connection: Connection, asked: Asked, message: Message, progress: Progress
+    ) -> Mapping[str, Any]:
+        """The response to a request. A tool call is validated, then waited for, and only then given to the kernel,
+        which shapes its result."""
+        version = connection.protocol_version
+        if message.method == "tools/call":
+            try:
+                validate_client_request(message.method, version, dict(message.params))
+                speaks = speaks_tasks(connection.client_capabilities, version)
+                asked.result = await self._calls.run(
+                    asked, message.params["name"], progress, request.is_disconnected, as_task=speaks
+                )
+            except (MCPError, ValidationError) as error:
+                return refused(message.request_id, error)
+        return await self._dispatched(connection, asked, message)
+
+    async def _dispatched(self, connection: Connection, asked: Asked, message: Message) -> Mapping[str, Any]:
+        assert message.request_id is not None  # noqa: S101  # a notification has no response
+        return await answered(self._server, connection, asked, message.request_id, message.method, dict(message.params))
+
+    async def _withdraw(self, session: Session, request_id: str, principal: Principal) -> None:
+        """Withdraws the call of a request that its client takes back, where it stands and has not begun: then the
+        request is answered by that."""
+        ref = session.calls.pop(request_id, None)
+        if ref is None:
+            return
+        try:
+            await self._desk.cancel(principal, str(ref))
+        except (Problem, CallgateError):  # it has begun, or nobody can tell now: it goes on
+            session.calls[request_id] = ref
+
+    def _session(self, headers: Headers, principal: Principal) -> Session:
+        """Problem 400, or 404, on which clients begin another session."""
+        session_id = headers.get(_SESSION_ID)
+        if session_id is None:
+            raise Problem(400, "no_session", "Send `initialize` first, then its `Mcp-Session-Id` with every request.")
+        session = self._sessions.get(session_id, principal.session_owner)
+        if session is None:
+            raise Problem(404, "unknown_session", "There is no such session of yours; begin one with `initialize`.")
+        return session
+
+    def _asked(self, headers: Headers, principal: Principal, message: Message, run: str) -> Asked:
+        """`run` tells one agent run from another where the client names no session."""
+        session = message.session(headers.get(SESSION_HEADER)) or _session_of(run)
         trace = traceparent_of(headers.getlist("traceparent"))
-        _own(request.scope, principal)
-        put(request.scope, Asked(principal, message.arguments, session, trace, key))
-        return _Handed(self._manager.handle_request, _replayed(message.text, request.receive))
+        return Asked(principal, headers, session, message.arguments, trace)
 
     async def _caller(self, request: Request) -> Principal:
         """Who asks; whoever is nobody is told where tokens come from."""
@@ -154,48 +263,26 @@ class McpDoor:
             raise problem from None
 
 
-class _Handed(Response):
-    """A response that an ASGI application gives; `receive` gives it the request's body."""
-
-    def __init__(self, application: ASGIApp, receive: Receive) -> None:
-        super().__init__()
-        self._application = application
-        self._receive = receive
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del receive  # what it has of the body is read
-        await self._application(scope, self._receive, send)
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A body that was read already, followed by what else comes: that the client is gone."""
-    unread = True
-
-    async def replay() -> MutableMapping[str, Any]:
-        nonlocal unread
-        if unread:
-            unread = False
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
-
-    return replay
-
-
-def _own(scope: Scope, principal: Principal) -> None:
-    """Binds an MCP session to the principal that began it: the SDK compares, and answers others that there is none."""
-    scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=principal.session_owner, scopes=[]))
-
-
 def _has_sessions(headers: Headers) -> bool:
     """Whether a request is of the protocols before 2026-07-28; the first of a session names none."""
     return headers.get(_VERSION, LATEST_HANDSHAKE_VERSION) in HANDSHAKE_PROTOCOL_VERSIONS
 
 
-def _session_of(mcp_session: str | None, authorization: str) -> str:
+def _session_of(run: str) -> str:
     """The name of the Callgate session of an agent run that names none.
 
     One MCP session is one run. Without sessions nothing tells two runs of a client apart but the token that it got for
     itself, so all calls under one token are one session: a new one begins when the token is renewed.
     """
-    kind, secret = ("mcp", mcp_session) if mcp_session is not None else ("token", authorization)
-    return f"{kind}.{hashlib.sha256(secret.encode()).hexdigest()[:32]}"
+    return f"{run.partition(' ')[0]}.{hashlib.sha256(run.encode()).hexdigest()[:32]}"
+
+
+def _rejected(rejection: InboundLadderRejection, request_id: str | int | None) -> Response:
+    document = refused(request_id, MCPError(rejection.code, rejection.message, rejection.data))
+    return json_response(document, _status(document))
+
+
+def _status(document: Mapping[str, Any]) -> int:
+    """The HTTP status of a response of 2026-07-28, which says of some errors what they are."""
+    code = document.get("error", {}).get("code")
+    return ERROR_CODE_HTTP_STATUS.get(code, 200) if code is not None else 200

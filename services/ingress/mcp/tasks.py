@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcp import MCPError
-from mcp.server import Server, ServerRequestContext
+from mcp.server import Server
 from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp_types import (
     HEADER_MISMATCH,
@@ -16,6 +16,7 @@ from mcp_types import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     MISSING_REQUIRED_CLIENT_CAPABILITY,
+    ClientCapabilities,
     EmptyResult,
     RequestParams,
 )
@@ -28,11 +29,10 @@ from contracts.model import rfc3339
 from services.ingress.answers import standing
 from services.ingress.domain import is_answered
 from services.ingress.doors import FrontDesk
-from services.ingress.mcp.asked import Asked, asked_of
+from services.ingress.mcp.asked import Asked, Context, asked_of
 from services.ingress.mcp.results import result_of
 
 TASKS = "io.modelcontextprotocol/tasks"
-Context = ServerRequestContext[Any, Any]
 
 _POLL_MS = 1000
 _POLL_PEOPLE_MS = 5000
@@ -93,11 +93,10 @@ class Tasks:
             raise MCPError(INTERNAL_ERROR, "The task cannot be read now; ask again.") from None
 
 
-def speaks_tasks(ctx: Context) -> bool:
+def speaks_tasks(capabilities: ClientCapabilities | None, protocol_version: str) -> bool:
     """Whether the client may be given a task for this request: it says so in each, from 2026-07-28 on."""
-    capabilities = ctx.session.client_capabilities
     declared = capabilities is not None and TASKS in (capabilities.extensions or {})
-    return declared and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+    return declared and protocol_version in MODERN_PROTOCOL_VERSIONS
 
 
 def task_of(call: Call, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,12 +122,13 @@ def _checked(ctx: Context, params: TaskParams) -> Asked:
     """Who asks, once the request is one of a client that speaks this extension."""
     if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         raise MCPError(METHOD_NOT_FOUND, "Method not found")
-    if not speaks_tasks(ctx):
+    if not speaks_tasks(ctx.session.client_capabilities, ctx.protocol_version):
         required: dict[str, Any] = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
         raise MCPError(MISSING_REQUIRED_CLIENT_CAPABILITY, "Missing required client capability", required)
-    if ctx.request is None or decode_header_value(ctx.request.headers.get(MCP_NAME_HEADER)) != params.task_id:
+    asked = asked_of(ctx)
+    if decode_header_value(asked.headers.get(MCP_NAME_HEADER)) != params.task_id:
         raise MCPError(HEADER_MISMATCH, "The header Mcp-Name must be the task's id.")
-    return asked_of(ctx)
+    return asked
 
 
 def _unknown() -> MCPError:

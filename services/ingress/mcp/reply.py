@@ -1,0 +1,69 @@
+"""The HTTP response to a message: JSON, or a stream of events once there is progress to tell."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fastapi import Response
+from starlette.types import Receive, Scope, Send
+
+from callgate.jsontext import dump
+
+_STREAM = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Progress:
+    """Tells the client how its request stands, where it gave a token for that and takes a stream."""
+
+    def __init__(self, send: Send, token: str | int | None) -> None:
+        self.begun = False
+        self._send = send
+        self._token = token
+        self._steps = 0
+
+    @property
+    def wanted(self) -> bool:
+        return self._token is not None
+
+    async def tell(self, message: str) -> None:
+        self._steps += 1
+        params = {"progressToken": self._token, "progress": self._steps, "message": message}
+        await self.event({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+
+    async def alive(self) -> None:
+        """Shows the line to whoever would cut one that is silent."""
+        if self.begun:
+            await self._send({"type": "http.response.body", "body": b":\r\n\r\n", "more_body": True})
+
+    async def event(self, message: Mapping[str, Any], *, last: bool = False) -> None:
+        if not self.begun:
+            self.begun = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM})
+        body = b"event: message\r\ndata: %b\r\n\r\n" % dump(dict(message))
+        await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+Work = Callable[[Progress], Awaitable[tuple[int, Mapping[str, Any]]]]
+"""The status and the JSON-RPC response of a request."""
+
+
+class Reply(Response):
+    """A response that is worked out while its request is open."""
+
+    def __init__(self, work: Work, token: str | int | None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers=headers)
+        self._work = work
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        progress = Progress(send, self._token)
+        status, document = await self._work(progress)
+        if progress.begun:
+            await progress.event(document, last=True)
+            return
+        own = {name: value for name, value in self.headers.items() if name != "content-length"}
+        headers = {**own, "Cache-Control": "no-store"}
+        await Response(dump(dict(document)), status, headers, "application/json")(scope, receive, send)

@@ -1,0 +1,88 @@
+"""Sessions of the protocol before 2026-07-28: what a client's handshake agreed on, and whose it is.
+
+A session holds a kilobyte and no task. It lives in this process: another replica, or this one started anew, answers
+404, on which clients begin another, as the protocol says.
+"""
+
+import secrets
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mcp.server.connection import Connection
+
+from contracts.subjects import CallRef
+from services.ingress.mcp.exchange import NoChannel
+
+_SHARE = 4
+"""One principal may hold a fourth of all sessions; its next one takes the place of the one that it used last."""
+
+
+class TooManySessions(Exception):
+    """As many sessions are open as may be."""
+
+
+@dataclass(slots=True)
+class Session:
+    id: str
+    owner: str
+    connection: Connection
+    used: float
+    """Seconds of the clock at its last request."""
+    calls: dict[str, CallRef] = field(default_factory=dict)
+    """By the id of the request that waits for it: what `notifications/cancelled` may name."""
+
+
+class Sessions:
+    """At most `limit` of them, each ended after `idle` seconds without a request."""
+
+    def __init__(self, limit: int, idle: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._idle = idle
+        self._clock = clock
+        self._open: OrderedDict[str, Session] = OrderedDict()
+        """The longest unused first."""
+        self._owned: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def new(self, owner: str) -> Session:
+        """A session that is not open yet: `open` it once the handshake is done."""
+        session_id = secrets.token_urlsafe(24)
+        return Session(session_id, owner, Connection.for_loop(NoChannel(), session_id=session_id), self._clock())
+
+    def open(self, session: Session) -> None:
+        """TooManySessions."""
+        self._expire()
+        if self._owned[session.owner] >= max(1, self._limit // _SHARE):
+            self.end(next(one for one in self._open.values() if one.owner == session.owner))
+        if len(self._open) >= self._limit:
+            raise TooManySessions
+        self._open[session.id] = session
+        self._owned[session.owner] += 1
+
+    def get(self, session_id: str, owner: str) -> Session | None:
+        """The session, where it is open and this owner's: nobody else is told that there is one."""
+        self._expire()
+        session = self._open.get(session_id)
+        if session is None or session.owner != owner:
+            return None
+        session.used = self._clock()
+        self._open.move_to_end(session_id)
+        return session
+
+    def end(self, session: Session) -> None:
+        if self._open.pop(session.id, None) is not None:
+            self._owned[session.owner] -= 1
+            if not self._owned[session.owner]:
+                del self._owned[session.owner]
+
+    def _expire(self) -> None:
+        until = self._clock() - self._idle
+        while self._open:
+            oldest = next(iter(self._open.values()))
+            if oldest.used > until or oldest.calls:
+                return
+            self.end(oldest)

@@ -1,0 +1,90 @@
+"""`tools/call`: submitted, waited for, and answered in time."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mcp import MCPError
+from mcp_types import INVALID_PARAMS, CallToolResult
+
+from callgate.errors import BrokerAway
+from callgate.http import Problem
+from callgate.jsontext import parse
+from contracts.lifecycle import Call
+from services.ingress.answers import standing
+from services.ingress.domain import CallRequest, is_answered
+from services.ingress.doors import FrontDesk
+from services.ingress.mcp.asked import Asked
+from services.ingress.mcp.listing import ToolList
+from services.ingress.mcp.reply import Progress
+from services.ingress.mcp.results import CANCEL_TOOL, OUTCOME_TOOL, pending_of, refusal_of, result_of
+from services.ingress.mcp.tasks import task_of
+from services.ingress.waiting import Gone, Told
+
+
+class ToolCalls:
+    """`hold` is for how many seconds a call is held open."""
+
+    def __init__(self, desk: FrontDesk, tools: ToolList, hold: float) -> None:
+        self._desk = desk
+        self._tools = tools
+        self._hold = hold
+
+    async def run(self, asked: Asked, tool: str, progress: Progress, gone: Gone, *, as_task: bool) -> Any:
+        """The result for the model, whatever it is; a task, where the client takes one, for what has no answer yet.
+        MCPError for a tool that is none."""
+        function = self._tools.tools.by_name.get(tool)
+        if function is None and tool not in (OUTCOME_TOOL, CANCEL_TOOL):
+            raise MCPError(INVALID_PARAMS, "Unknown tool; tools/list names those there are.")
+        told, present = self._teller(progress), _kept_alive(progress, gone)
+        try:
+            if function is not None:
+                wanted = CallRequest(function.name, asked.arguments, asked.session)
+                asked.arguments = b""  # sealed from here on; the call may wait for long
+                call = await self._desk.submit(
+                    asked.principal, wanted, self._hold, present, asked.traceparent, begun=asked.begun, told=told
+                )
+            elif tool == OUTCOME_TOOL:
+                call = await self._desk.look(asked.principal, _call_id(asked.arguments), self._hold, present, told)
+            else:
+                call = await self._desk.cancel(asked.principal, _call_id(asked.arguments))
+            return await self._result(call, tool, as_task=as_task)
+        except Problem as problem:
+            return refusal_of(problem)
+        except BrokerAway:
+            return refusal_of(Problem(503, "broker_away", "The event log is out of reach; nothing was recorded."))
+
+    async def _result(self, call: Call, tool: str, *, as_task: bool) -> CallToolResult | dict[str, Any]:
+        document = await self._desk.outcome(call)
+        if is_answered(call):
+            return result_of(document)
+        if as_task:
+            return {"resultType": "task", **task_of(call, document)}
+        return pending_of(document, tool, self._hold)
+
+    def _teller(self, progress: Progress) -> Told | None:
+        if not progress.wanted:
+            return None
+
+        async def told(call: Call) -> None:
+            await progress.tell(standing(await self._desk.outcome(call)))
+
+        return told
+
+
+def _kept_alive(progress: Progress, gone: Gone) -> Callable[[], Awaitable[bool]]:
+    """`gone`, asked now and then while nothing happens, shows the line as well."""
+
+    async def present() -> bool:
+        await progress.alive()
+        return await gone()
+
+    return present
+
+
+def _call_id(arguments: bytes) -> str:
+    """The one argument of the door's own tools. Problem for anything else."""
+    given = parse(arguments)
+    call_id = given.get("call_id") if isinstance(given, dict) and given.keys() == {"call_id"} else None
+    if not isinstance(call_id, str):
+        raise Problem(422, "bad_arguments", 'The arguments must be {"call_id": "…"}, and nothing else.')
+    return call_id
