@@ -20,11 +20,17 @@ import uvloop
 from bench import load
 from bench.deployment import LAYOUTS, Deployment, running
 from callgate.platform import Platform, open_platform
-from contracts.events import ExecutionStarted, Recorded, VoteCast
 from contracts.identity import Role
 from contracts.subjects import CallRef
 
 LOOKS = 30
+_STEPS = (
+    ("vote_cast", "execution_started"),
+    ("vote_cast", "approved"),
+    ("approved", "allowed"),
+    ("allowed", "execution_started"),
+)
+"""The whole way first, then its parts."""
 
 
 def main() -> None:
@@ -47,11 +53,11 @@ async def _measure(options: argparse.Namespace) -> None:
         ):
             bench = _Bench(deployment, audit, http)
             await bench.vote(5)  # code paths warmed
-            _print("last vote to execution_started", await bench.vote(options.votes))
+            _print_votes(await bench.vote(options.votes))
             await bench.fill(options.waiting, options.callers)
             _print(f"GET /v1/approvals, {options.waiting} waiting", await bench.look("/v1/approvals?limit=50"))
             _print(f"GET /approvals, {options.waiting} waiting", await bench.look("/approvals"))
-            _print("last vote to execution_started, then", await bench.vote(options.votes // 4))
+            _print_votes(await bench.vote(options.votes // 4))
 
 
 class _Bench:
@@ -64,9 +70,9 @@ class _Bench:
         self._http = http
         self._filled = 0
 
-    async def vote(self, times: int) -> list[float]:
-        """Milliseconds from each deciding vote to the start that it led to, as the broker recorded both."""
-        found: list[float] = []
+    async def vote(self, times: int) -> list[list[float]]:
+        """Milliseconds of each of _STEPS after a deciding vote, as the broker recorded them."""
+        found: list[list[float]] = [[] for _ in _STEPS]
         for number in range(times):
             ref = await self._submit(0, number)
             digest = await self._asked(ref)
@@ -77,11 +83,10 @@ class _Bench:
             headers = {**self._agent, "Prefer": "wait=30"}
             async with self._http.get(f"{self._url[Role.INGRESS]}/v1/calls/{ref}", headers=headers) as response:
                 response.raise_for_status()
-            chain = (await self._audit.log.read(ref)).call
-            voted, started = chain.last_recorded(VoteCast), chain.last_recorded(ExecutionStarted)
-            assert isinstance(voted, Recorded)
-            assert isinstance(started, Recorded)
-            found.append((started.recorded_at - voted.recorded_at).total_seconds() * 1000)
+            chain = (await self._audit.log.read(ref)).call.chain
+            at = {recorded.name: recorded.recorded_at for recorded in chain}
+            for steps, (name, following) in zip(found, _STEPS, strict=True):
+                steps.append((at[following] - at[name]).total_seconds() * 1000)
         return found
 
     async def fill(self, calls: int, callers: int) -> None:
@@ -147,6 +152,12 @@ class _Bench:
         ) as response:
             cookies = "; ".join(f"{name}={cookie.value}" for name, cookie in response.cookies.items())
         return {"Cookie": cookies}
+
+
+def _print_votes(steps: list[list[float]]) -> None:
+    for (name, following), milliseconds in zip(_STEPS, steps, strict=True):
+        indent = "" if (name, following) == _STEPS[0] else "  "
+        _print(f"{indent}{name} to {following}", milliseconds)
 
 
 def _print(what: str, milliseconds: list[float]) -> None:

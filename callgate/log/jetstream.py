@@ -149,14 +149,21 @@ class JetStreamLog:
         return None
 
     async def read(self, ref: CallRef) -> Chain:
-        messages: list[Message] = []
-        start = 1
-        while True:
-            message = await reading.leader_next(self._client, ref.partition.stream, ref.all_events, start)
+        # A replica's messages are the beginning of the leader's: what it lacks are the last ones, and the leader's last
+        # one tells whether it lacks any. Both are asked at the same time, so a whole chain takes one round trip.
+        stream, everything = ref.partition.stream, ref.all_events
+        last, (messages, _) = await asyncio.gather(
+            reading.leader_last(self._client, stream, everything),
+            reading.direct_batch(self._client, stream, everything, 1),
+        )
+        upto = last.sequence if last is not None else 0
+        while (messages[-1].sequence if messages else 0) < upto:
+            start = messages[-1].sequence + 1 if messages else 1
+            message = await reading.leader_next(self._client, stream, everything, start)
             if message is None:
-                return self._chain(ref, messages)
+                raise BrokerAway("the leader changed within a reading")
             messages.append(message)
-            start = message.sequence + 1
+        return self._chain(ref, messages)
 
     async def read_upto(self, seen: Recorded) -> Chain:
         known = self._known(seen)

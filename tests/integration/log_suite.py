@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -215,6 +216,26 @@ class LogSuite:
         (_, read) = (await masking.log.read(requested.ref)).call.chain
         for name in ("ref", "sequence", "digest", "key_id", "event", "traceparent"):
             assert getattr(read, name) == getattr(appended, name)
+
+    @pytest.mark.parametrize("lacking", [1, 4, 9])
+    async def test_what_a_replica_lacks_is_read_from_the_leader(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch, lacking: int
+    ) -> None:
+        ref = await scene.calls.approved_and_executed()
+        true_batch = reading.direct_batch
+
+        async def behind(*args: Any, **more: Any) -> tuple[list[Message], bool]:
+            messages, done = await true_batch(*args, **more)
+            return messages[: len(messages) - lacking], done
+
+        monkeypatch.setattr(reading, "direct_batch", behind)
+        chain = await scene[Role.AUDIT].log.read(ref)
+        assert (chain.call.state, len(chain.call.chain)) == ("result_masked", 9)
+
+    async def test_a_chain_of_more_than_one_batch_is_whole(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        ref = await scene.calls.approved_and_executed()
+        monkeypatch.setattr(reading, "direct_batch", functools.partial(reading.direct_batch, batch=2))
+        assert len((await scene[Role.AUDIT].log.read(ref)).call.chain) == 9
 
     async def test_what_an_agent_calls_a_trace_reaches_the_log_only_in_its_form(self, scene: Scene) -> None:
         requested = await scene.calls.requested()
