@@ -20,6 +20,9 @@ class ApprovalSettings(Contract):
     teams: TeamsSettings | None = None
     email: EmailSettings | None = None
     webhooks: tuple[WebhookSettings, ...] = ()
+    settlers: tuple[str, ...] = ()
+    """Groups that are told of every call of which nobody knows whether it happened, as approvers are told of what waits
+    for them. It gives no right: who may settle is policy's word."""
     operators: tuple[str, ...] = ()
     """Groups whose members may see how the sending of notices goes, and have dead letters sent again."""
 
@@ -28,6 +31,32 @@ class ApprovalSettings(Contract):
         if len({webhook.name for webhook in self.webhooks}) != len(self.webhooks):
             raise ValueError("two webhooks have the same name; each keeps a record under its own")
         return self
+
+    @property
+    def unheard(self) -> str | None:
+        """Why nobody hears of some outcomes that nobody knows, for people; None where somebody does, or where no
+        channel is set up at all."""
+        if self.slack is None and self.teams is None and self.email is None and not self.webhooks:
+            return None
+        if self._tells_settlers():
+            return None
+        if self.settlers:
+            return "no channel leads to a group of `approval.settlers` with call.outcome_unknown among its events"
+        return "name in `approval.settlers` the groups that settle outcomes"
+
+    def _tells_settlers(self) -> bool:
+        settlers, kind = set(self.settlers), "call.outcome_unknown"
+        groups = set(self.slack.channels) if self.slack is not None else set()
+        if self.teams is not None and kind in self.teams.events:
+            groups.update(group for channel in self.teams.channels for group in channel.groups)
+        if self.email is not None and kind in self.email.events:
+            groups.update(group for one in self.email.lists for group in one.groups)
+        for webhook in self.webhooks:
+            if not webhook.functions and (not webhook.events or kind in webhook.events):
+                if not webhook.groups:
+                    return True
+                groups.update(webhook.groups)
+        return not groups.isdisjoint(settlers)
 
     def anchored(self, folder: Path) -> Self:
         """With relative paths taken from there."""

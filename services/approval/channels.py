@@ -22,11 +22,12 @@ from callgate.keyring import UNKNOWN_KEY, BadSignature
 from callgate.log import Alien, Log, Message
 from callgate.log.messages import Verifier
 from callgate.records import Records, Standing
-from contracts.events import ApprovalRequired, Approved, Recorded
+from contracts.events import ApprovalRequired, Approved, OutcomeSettled, OutcomeUnknown, Recorded
 from contracts.lifecycle import ANSWERING, Call
 from contracts.records import NoticeDue, NoticeOutcome
 from contracts.subjects import NOTICES, CallRef, notice_due_subject, notice_outcome_subject, notice_outcomes
-from services.approval.domain import Question, question_of
+from services.approval.domain import CallFacts, Question, question_of
+from services.approval.outcomes import unsettled_of
 
 logger = logging.getLogger("services.approval.channels")
 
@@ -59,15 +60,16 @@ _RING_LAG = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One event, and the question that stood then."""
+    """One event, and the question that stood then; or an outcome that nobody knew, for those who settle it."""
 
     kind: str
     """The event's name, or `reminder`, `escalated`, `glass_broken`."""
-    question: Question
-    question_id: str
-    """The event id of the `approval_required`."""
+    about: CallFacts
+    """A Question or an Unsettled."""
+    about_id: str
+    """The event id of the `approval_required`, or of the `outcome_unknown`."""
     groups: frozenset[str]
-    """Those whom the question asks then, or the ones that an escalation adds."""
+    """Those whom the question asks then, the ones that an escalation adds, or the settlers."""
 
 
 class Unneeded(Exception):
@@ -120,18 +122,29 @@ def asked_in(call: Call) -> str | None:
     return asked.event.event_id if asked is not None else None
 
 
+def lost_in(call: Call) -> str | None:
+    """The event id of the last outcome that nobody knew."""
+    lost = call.last_recorded(OutcomeUnknown)
+    return lost.event.event_id if lost is not None else None
+
+
 class Channels:
-    """`services.approval.notices.Notices`, and the two handlers behind it."""
+    """`services.approval.notices.Notices`, and the two handlers behind it.
+
+    `settlers` are the groups that are told of every outcome that nobody knows, whether people were asked or not.
+    """
 
     def __init__(
         self,
         media: Sequence[Medium],
+        settlers: Iterable[str],
         log: Log,
         records: Records,
         verifier: Verifier,
         clock: Callable[[], datetime],
     ) -> None:
         self._media = tuple(media)
+        self._settlers = frozenset(settlers)
         self._log = log
         self._records = records
         self._verifier = verifier
@@ -180,7 +193,7 @@ class Channels:
         call = (await self._log.read(recorded.ref)).call
         await self._tell(call, recorded)
         if isinstance(recorded.data, Approved):
-            if call.state in ANSWERING and call.head is not None:
+            if (call.state in ANSWERING or call.settled_as_not_done) and call.head is not None:
                 await self._tell(call, call.head)
             else:
                 delivery.again_in(min(_ENDED_WITHIN[0] * 2.0 ** min(delivery.number - 1, 16), _ENDED_WITHIN[1]))
@@ -235,16 +248,23 @@ class Channels:
     async def _tell(self, call: Call, recorded: Recorded) -> None:
         event_id = recorded.event.event_id
         then = as_of(call, event_id)
-        question, asked = (question_of(then), asked_in(then)) if then is not None else (None, None)
+        if then is None:
+            return
+        question, asked = question_of(then), asked_in(then)
         if question is not None and asked is not None:  # else nobody was asked, as where an agent withdrew before
             groups = question.asked_groups(recorded.event.at)
             await self._put(Told(recorded.name, question, asked, groups), event_id, event_id)
             if isinstance(recorded.data, Approved) and question.broken_glass is not None:
                 told = Told("glass_broken", question, asked, question.concerned)
                 await self._put(told, event_id, f"{event_id}-glass_broken")
+        if isinstance(recorded.data, OutcomeUnknown | OutcomeSettled):
+            outcome, lost = unsettled_of(then), lost_in(then)
+            if outcome is not None and lost is not None:
+                # The same key as above: an endpoint that serves approvers and settlers is told once.
+                await self._put(Told(recorded.name, outcome, lost, self._settlers), event_id, event_id)
 
     async def _put(self, told: Told, event_id: str, key: str) -> None:
-        ref = told.question.ref
+        ref = told.about.ref
         for medium in self._media:
             for endpoint in await medium.endpoints(told):
                 due = NoticeDue(endpoint=endpoint, call=str(ref), event_id=event_id, kind=told.kind)

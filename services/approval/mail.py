@@ -21,7 +21,7 @@ from callgate.channel_settings import EmailSettings, MailList
 from callgate.errors import ConfigurationError
 from contracts.lifecycle import Call
 from contracts.records import NoticeDue
-from services.approval.channels import EVENT_TYPES, SendFailed, Told, as_of, asked_in
+from services.approval.channels import EVENT_TYPES, SendFailed, Told, as_of, asked_in, lost_in
 from services.approval.secret_files import SecretMissing, read_secret
 from services.approval.words import Summary, reasons_in, summary
 
@@ -61,16 +61,16 @@ class Mail:
     async def send(self, due: NoticeDue, key: str, call: Call) -> int | None:
         said = summary(due.kind, call, due.event_id, reasons_in(self._policies), self._public_url)
         then = as_of(call, due.event_id)
-        question_id = asked_in(then) if then is not None else None
+        thread = (asked_in(then) or lost_in(then)) if then is not None else None
         to = self._lists[due.endpoint]
-        written = message(said, self._settings.sender, to, self._clock(), key, question_id or key)
+        written = message(said, self._settings.sender, to, self._clock(), key, thread or key)
         # A thread: smtplib knows no event loop. Each step of it is bounded by the settings' timeout.
         await asyncio.to_thread(deliver, self._settings, written, to)
         return None
 
 
 def message(said: Summary, sender: str, to: MailList, at: datetime, key: str, thread: str) -> EmailMessage:
-    """Text and HTML. `thread` is the key of the first message about the question, to which all others answer."""
+    """Text and HTML. `thread` is the key of the first message about the same thing, to which all others answer."""
     domain = sender.rpartition("@")[2]
     written = EmailMessage(policy=_PLAIN_ASCII)
     written["From"] = sender
@@ -163,4 +163,4 @@ def _as_html(said: Summary) -> str:
     return f"<!doctype html><html lang=en><meta charset=utf-8>{Markup('').join(parts)}</html>\n"
 
 
-_WHY = "You get this because a group of approvers that you are in is asked. An answer to this mail decides nothing."
+_WHY = "You get this because a group that you are in is asked. An answer to this mail decides nothing."

@@ -1,4 +1,4 @@
-"""What Slack shows of a question, in Block Kit. Pure.
+"""What Slack shows of a question, and of an outcome that nobody knew, in Block Kit. Pure.
 
 Whatever an agent or a person wrote stands in `plain_text`, where Slack reads neither markup nor mentions, with hidden
 characters named and `&`, `<`, `>` escaped; `mrkdwn` holds our own words alone. Limits are those of
@@ -18,9 +18,10 @@ from contracts.model import JsonValue
 from contracts.subjects import CallRef
 from services.approval.domain import Question
 from services.approval.history import Past
+from services.approval.outcomes import Unsettled
 from services.approval.rendering import plain, rows
 from services.approval.views import View
-from services.approval.words import call_url, facts, policy, settle_url, standing
+from services.approval.words import call_url, facts, outcome_facts, policy, settle_url, standing
 
 APPROVE, REJECT, OPEN, SETTLE = "callgate_approve", "callgate_reject", "callgate_open", "callgate_settle"
 VOTE_MODAL = "callgate_vote"
@@ -85,6 +86,24 @@ def message(shown: Shown) -> tuple[str, list[Block]]:
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _expiry(question.expires_at)}]})
     blocks.append({"type": "actions", "block_id": "callgate_decide", "elements": _buttons(shown)})
     return escaped(f"{title}: {function}, asked by {requester}"), blocks
+
+
+def outcome_message(call: Call, outcome: Unsettled, public_url: str) -> tuple[str, list[Block]]:
+    """The same of an outcome that nobody knew: no arguments, and the way to where it is settled."""
+    title, line = standing(call)
+    said = f"{title}: {plain(outcome.function, 80)[0]}"
+    url = settle_url(public_url, outcome)
+    waits = call.state == OutcomeUnknown.NAME
+    blocks: list[Block] = [
+        {"type": "section", "text": text(said, 300)},
+        {"type": "section", "fields": [_field(name, *plain(value, _FIELD)) for name, value in outcome_facts(outcome)]},
+        {"type": "context", "elements": [text(line, 300)]},
+        {
+            "type": "actions",
+            "elements": [link_button(SETTLE, "Settle", url) if waits else link_button(OPEN, "Open", url)],
+        },
+    ]
+    return escaped(said), blocks
 
 
 def text(words: str, limit: int, *, lines: bool = False) -> Block:

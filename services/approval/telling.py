@@ -1,5 +1,6 @@
 """Puts the channels together from the settings: what `services/approval/app.py` hooks in."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -24,9 +25,12 @@ from services.approval.secret_files import SecretMissing, read_secret, require_s
 from services.approval.slack import Slack
 from services.approval.slack_api import SlackApi
 from services.approval.slack_interactions import KEPT, Interactions, SocketMode, interaction_routes
+from services.approval.slack_messages import Messages
 from services.approval.teams import Teams
 from services.approval.views import Views
 from services.approval.webhooks import Webhooks, secret_bytes
+
+logger = logging.getLogger("services.approval")
 
 _DRAIN = 5.0
 """Seconds for votes that were pressed in Slack to be cast."""
@@ -104,8 +108,7 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies, histo
             Slack(
                 settings.slack,
                 api,
-                platform.client,
-                platform.log,
+                Messages(api, platform.client, platform.log, platform.records, platform.clock),
                 platform.records,
                 views,
                 policies,
@@ -114,7 +117,10 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies, histo
                 public_url,
             )
         )
-    channels = Channels(media, platform.log, platform.records, platform.verifier, platform.clock)
+    unheard = settings.unheard
+    if unheard is not None:
+        logger.warning("nobody may hear of outcomes that nobody knows", extra={"advice": unheard})
+    channels = Channels(media, settings.settlers, platform.log, platform.records, platform.verifier, platform.clock)
     deliveries = {
         deliver_subject(APPROVAL_NOTICES): channels.on_event,
         deliver_subject(APPROVAL_SENDS): channels.on_due,

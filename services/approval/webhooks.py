@@ -32,7 +32,9 @@ from contracts.records import NoticeDue
 from services.approval.channels import EVENT_TYPES, SendFailed, Told, Unneeded, as_of
 from services.approval.domain import Question, question_of
 from services.approval.outbound import Outbound
+from services.approval.outcomes import Unsettled, unsettled_of
 from services.approval.secret_files import SecretMissing, read_secret
+from services.approval.words import call_url, settle_url
 
 PREFIX = "webhook-"
 _MARK = "whsec_"
@@ -65,10 +67,10 @@ class Webhooks:
     async def send(self, due: NoticeDue, key: str, call: Call) -> int | None:
         settings = self._settings[due.endpoint]
         then = as_of(call, due.event_id)
-        question = question_of(then) if then is not None else None
-        if then is None or question is None:
+        about = (question_of(then) or unsettled_of(then)) if then is not None else None
+        if then is None or about is None:
             raise Unneeded("no_such_question")
-        body = self._body(due.kind, then, question)
+        body = self._body(due.kind, then, about)
         message_id = f"msg_{key}_{settings.name}"
         headers = {"Content-Type": "application/json", "User-Agent": "Callgate-Webhooks/1"}
         headers |= signed(_secrets(settings), message_id, self._clock(), body)
@@ -79,36 +81,49 @@ class Webhooks:
     async def close(self) -> None:
         await self._outbound.close()
 
-    def _body(self, kind: str, then: Call, question: Question) -> bytes:
-        head = then.head
-        at = head.event.at if head is not None else question.asked_at
+    def _body(self, kind: str, then: Call, about: Question | Unsettled) -> bytes:
+        head = then.chain[-1]
         data: dict[str, Any] = {
             "deployment": self._deployment,
-            "call": str(question.ref),
+            "call": str(about.ref),
             "state": then.state,
-            "event": {"id": head.event.event_id if head is not None else "", "position": len(then.chain)},
-            "function": question.function,
-            "requester": question.requester.id,
-            "on_behalf_of": question.requester.on_behalf_of,
-            "digest": question.digest,
-            "masked_digest": question.masked.digest,
-            "findings": sorted(question.entities),
+            "event": {"id": head.event.event_id, "position": len(then.chain)},
+            "function": about.function,
+            "requester": about.requester.id,
+            "on_behalf_of": about.requester.on_behalf_of,
+            "digest": about.digest,
+            "masked_digest": about.masked.digest,
+            "findings": sorted(about.entities),
+            **(self._asked(about) if isinstance(about, Question) else self._lost(about)),
+        }
+        if kind == OutcomeUnknown.NAME:
+            data["links"]["settlement"] = f"{self._public_url}/v1/outcomes/{about.ref}/settlement"
+        data |= _outcome(head.data)
+        if kind == "glass_broken" and isinstance(about, Question) and about.broken_glass is not None:
+            data["broken_by"] = about.broken_glass.reviewer
+        at = rfc3339(head.event.at)
+        return json.dumps({"type": EVENT_TYPES[kind], "timestamp": at, "data": data}).encode()
+
+    def _asked(self, question: Question) -> dict[str, Any]:
+        return {
             "policies": list(question.policies),
             "requirements": [_requirement(progress) for progress in question.progress],
             "asked_at": rfc3339(question.asked_at),
             "expires_at": rfc3339(question.expires_at),
             "links": {
-                "page": f"{self._public_url}/approvals/{question.ref}",
+                "page": call_url(self._public_url, question),
                 "call": f"{self._public_url}/v1/approvals/{question.ref}",
                 "votes": f"{self._public_url}/v1/approvals/{question.ref}/votes",
             },
         }
-        if kind == OutcomeUnknown.NAME:
-            data["links"]["settlement"] = f"{self._public_url}/v1/outcomes/{question.ref}/settlement"
-        data |= _outcome(head.data if head is not None else None)
-        if kind == "glass_broken" and question.broken_glass is not None:
-            data["broken_by"] = question.broken_glass.reviewer
-        return json.dumps({"type": EVENT_TYPES[kind], "timestamp": rfc3339(at), "data": data}).encode()
+
+    def _lost(self, outcome: Unsettled) -> dict[str, Any]:
+        """Of a call about which nobody was asked."""
+        links = {
+            "page": settle_url(self._public_url, outcome),
+            "call": f"{self._public_url}/v1/outcomes/{outcome.ref}",
+        }
+        return {"attempts": outcome.attempts, "links": links}
 
 
 def signed(secrets: Iterable[bytes], message_id: str, at: datetime, body: bytes) -> dict[str, str]:
@@ -147,7 +162,7 @@ def _wants(settings: WebhookSettings, told: Told) -> bool:
         kind is not None
         and (not settings.events or kind in settings.events)
         and (not settings.groups or not told.groups.isdisjoint(settings.groups))
-        and (not settings.functions or told.question.function in settings.functions)
+        and (not settings.functions or told.about.function in settings.functions)
     )
 
 

@@ -20,8 +20,9 @@ from contracts.events import (
     ResultMasked,
 )
 from contracts.lifecycle import Call
-from services.approval.channels import Unneeded, as_of, asked_in
-from services.approval.domain import Progress, Question, question_of
+from services.approval.channels import Unneeded, as_of, asked_in, lost_in
+from services.approval.domain import CallFacts, Progress, Question, question_of
+from services.approval.outcomes import Unsettled, unsettled_of
 from services.approval.rendering import plain
 
 NAME, VALUE, POLICY = 80, 300, 600
@@ -53,14 +54,15 @@ def summary(kind: str, call: Call, event_id: str, reasons: Reasons, public_url: 
     Unneeded where that is over.
     """
     then = as_of(call, event_id)
-    question_id = asked_in(then) if then is not None else None
-    question = question_of(call if kind in _ASKING else then) if then is not None else None
-    if then is None or question is None:
+    if then is None:
         raise Unneeded("no_such_question")
+    question_id, question = asked_in(then), question_of(call if kind in _ASKING else then)
+    if question is None:
+        return _unasked(kind, call, then, public_url)
     if kind in _ASKING and (asked_in(call) != question_id or not question.waiting):
         raise Unneeded("decided_already")
-    if kind == "outcome_unknown" and call.state != kind:
-        raise Unneeded("settled_already")
+    if kind == OutcomeUnknown.NAME:
+        require_unsettled(call, then)
     title, line = standing(call if kind in _ASKING else then, question)
     if kind == "reminder":
         title = "Still waiting for a decision"
@@ -71,17 +73,41 @@ def summary(kind: str, call: Call, event_id: str, reasons: Reasons, public_url: 
         standing=line,
         facts=(*((name, shown(value, VALUE)) for name, value in facts(question)), *_times(question)),
         policies=tuple(policy(name, reasons.get(name)) for name in question.policies[:_LISTED]),
-        action="Settle it" if kind == "outcome_unknown" else "Open the call",
-        url=settle_url(public_url, question) if kind == "outcome_unknown" else call_url(public_url, question),
+        action="Settle it" if kind == OutcomeUnknown.NAME else "Open the call",
+        url=settle_url(public_url, question) if kind == OutcomeUnknown.NAME else call_url(public_url, question),
     )
 
 
-def call_url(public_url: str, question: Question) -> str:
+def _unasked(kind: str, call: Call, then: Call, public_url: str) -> Summary:
+    """The same of a call about which nobody was asked: people are told of its outcome only."""
+    outcome = unsettled_of(then)
+    if outcome is None:
+        raise Unneeded("no_such_question")
+    if kind == OutcomeUnknown.NAME:
+        require_unsettled(call, then)
+    title, line = standing(then)
+    return Summary(
+        title=f"{title}: {shown(outcome.function)}",
+        standing=line,
+        facts=tuple((name, shown(value, VALUE)) for name, value in outcome_facts(outcome)),
+        policies=(),
+        action="Settle it" if kind == OutcomeUnknown.NAME else "Open the call",
+        url=settle_url(public_url, outcome),
+    )
+
+
+def require_unsettled(call: Call, then: Call) -> None:
+    """Unneeded unless the outcome that nobody knew then is the one that nobody knows now."""
+    if call.state != OutcomeUnknown.NAME or lost_in(call) != lost_in(then):
+        raise Unneeded("settled_already")
+
+
+def call_url(public_url: str, question: CallFacts) -> str:
     """The page on which the call is decided."""
     return f"{public_url.rstrip('/')}/approvals/{question.ref}"
 
 
-def settle_url(public_url: str, question: Question) -> str:
+def settle_url(public_url: str, question: CallFacts) -> str:
     """The page on which a person says what really happened."""
     return f"{public_url.rstrip('/')}/approvals/outcomes/{question.ref}"
 
@@ -102,15 +128,28 @@ def facts(question: Question) -> Iterable[tuple[str, str]]:
     yield "Needs", "; ".join(map(_needs, question.progress[:_LISTED]))
 
 
+def outcome_facts(outcome: Unsettled) -> Iterable[tuple[str, str]]:
+    """The same of an outcome that nobody knew."""
+    yield from _call_facts(outcome)
+    yield "Unknown since", f"{outcome.since:%Y-%m-%d %H:%M} UTC ({outcome.code})"
+
+
+def _call_facts(call: CallFacts) -> Iterable[tuple[str, str]]:
+    yield "Function", call.function
+    yield "Asked by", call.requester.id
+    if call.requester.on_behalf_of is not None:
+        yield "On behalf of", call.requester.on_behalf_of
+
+
 def policy(name: str, reason: str | None) -> str:
     """One that asks, with its `@reason`."""
     return shown(f"{name}: {reason}" if reason else name, POLICY)
 
 
-def standing(call: Call, question: Question) -> tuple[str, str]:
-    """The title, and how it stands in one line."""
+def standing(call: Call, question: Question | None = None) -> tuple[str, str]:
+    """The title, and how it stands in one line; `question` is the last one, where people were asked."""
     data = call.head.data if call.head is not None else None
-    if question.waiting:
+    if question is not None and question.waiting:
         missing = sum(progress.missing for progress in question.progress)
         return "Approval needed", f"Waiting: {missing} approval{'' if missing == 1 else 's'} missing"
     match data:

@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from callgate.ids import mint_session, uuid7
 from callgate.signing import digest_of
 from contracts.events import (
+    Allowed,
     ApprovalRequired,
     ArgumentsAmended,
     ArgumentsMasked,
     EventData,
+    ExecutionStarted,
     Finding,
+    OutcomeSettled,
+    OutcomeUnknown,
     Proof,
     Recorded,
     Requested,
@@ -108,3 +112,25 @@ def ask(story: Story, *requirements: Requirement, at: datetime = START) -> None:
         ),
         at,
     )
+
+
+def lost() -> Story:
+    """A call about which nobody was asked, and of whose outcome nobody knows."""
+    story = masked()
+    story.add(Allowed(policy_set="a" * 64, function_digest="b" * 64))
+    run(story, attempt=1)
+    return story
+
+
+def run(story: Story, attempt: int) -> Recorded:
+    """It runs, and nobody knows what came of it."""
+    story.add(ExecutionStarted(instance="e", attempt=attempt, deadline=START))
+    return story.add(OutcomeUnknown(code="timeout"))
+
+
+def settle(story: Story, by: Principal, outcome: Literal["done", "not_done", "run_again"]) -> Recorded:
+    """Somebody says what came of it."""
+    unknown = story.call.last_recorded(OutcomeUnknown)
+    assert unknown is not None
+    proof = Proof(issuer=by.issuer, subject=by.id, digest=unknown.digest)
+    return story.add(OutcomeSettled(by=by, outcome=outcome, reason=SEALED, proof=proof))

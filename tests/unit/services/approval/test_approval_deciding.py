@@ -5,19 +5,16 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
-from approval_calls import SEALED, START, Story, asked, masked, person, requirement
+from approval_calls import SEALED, START, Story, asked, lost, person, requirement
 
 from callgate.errors import BrokerAway, LostRace
 from callgate.ids import uuid7
 from callgate.log import Chain, Draft, Origin
 from contracts.events import (
-    Allowed,
     ArgumentsAmended,
     Cancelled,
     ExecutionFailed,
-    ExecutionStarted,
     OutcomeSettled,
-    OutcomeUnknown,
     Recorded,
     VoteCast,
 )
@@ -35,15 +32,6 @@ def of(story: Story) -> Approval:
     approval = Approval.of(story.call)
     assert approval is not None
     return approval
-
-
-def lost() -> Story:
-    """A call of whose outcome nobody knows."""
-    story = masked()
-    story.add(Allowed(policy_set="a" * 64, function_digest="b" * 64))
-    story.add(ExecutionStarted(instance="e", attempt=1, deadline=START))
-    story.add(OutcomeUnknown(code="timeout"))
-    return story
 
 
 def said(story: Story, outcome: Outcome = "done", **changed: object) -> Settlement:

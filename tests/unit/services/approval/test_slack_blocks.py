@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from approval_calls import START, Story, asked, person, requirement
+from approval_calls import START, Story, asked, lost, person, requirement, settle
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +23,7 @@ from contracts.events import (
 from contracts.identity import Principal
 from services.approval.domain import question_of
 from services.approval.history import Past
+from services.approval.outcomes import unsettled_of
 from services.approval.slack_blocks import (
     APPROVE,
     OPEN,
@@ -33,6 +34,7 @@ from services.approval.slack_blocks import (
     Shown,
     ballot_value,
     message,
+    outcome_message,
     read_ballot,
     told_modal,
     vote_modal,
@@ -237,3 +239,19 @@ def test_an_unknown_outcome_leads_to_where_it_is_settled() -> None:
     assert words.startswith("Outcome unknown: payments.refund")
     assert buttons(blocks) == [SETTLE, OPEN]
     assert blocks[-1]["elements"][0]["url"] == f"https://gate.example/approvals/outcomes/{story.ref}"
+
+
+def test_an_outcome_of_which_nobody_was_asked_is_shown_without_arguments_until_it_is_settled() -> None:
+    story = lost()
+    outcome = unsettled_of(story.call)
+    assert outcome is not None
+    words, blocks = outcome_message(story.call, outcome, "https://gate.example/")
+    check_limits(words, blocks)
+    assert words == "Outcome unknown: payments.refund"
+    assert buttons(blocks) == [SETTLE]
+    settle(story, person("<!channel>"), "not_done")
+    words, blocks = outcome_message(story.call, outcome, "https://gate.example/")
+    check_limits(words, blocks)
+    assert words == "Settled: payments.refund"
+    assert buttons(blocks) == [OPEN]
+    assert "Not done, says &lt;!channel&gt;" in [text["text"] for text in texts(blocks)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from approval_calls import START, Story, amend, asked, person, requirement
+from approval_calls import START, Story, amend, asked, lost, masked, person, requirement, run, settle
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -168,3 +168,34 @@ def test_a_withdrawn_call_is_told_as_it_was_at_its_event() -> None:
     assert told.title == "Cancelled: payments.refund"
     assert "\n" not in told.standing
     assert [name for name, _ in told.facts][-1] == "Needs"
+
+
+def test_an_outcome_of_which_nobody_was_asked_is_told_until_it_is_settled() -> None:
+    story = lost()
+    unknown = story.call.chain[-1].event.event_id
+    told = summary("outcome_unknown", story.call, unknown, {}, URL)
+    assert told.title == "Outcome unknown: payments.refund"
+    assert told.facts == (
+        ("Function", "payments.refund"),
+        ("Asked by", "bot"),
+        ("On behalf of", "rosa"),
+        ("Unknown since", "2026-01-31 12:00 UTC (timeout)"),
+    )
+    assert (told.action, told.url) == ("Settle it", f"https://gate.example/approvals/outcomes/{story.ref}")
+    settled = settle(story, person("fina"), "run_again").event.event_id
+    with pytest.raises(Unneeded) as unneeded:
+        summary("outcome_unknown", story.call, unknown, {}, URL)
+    assert unneeded.value.code == "settled_already"
+    said = summary("outcome_settled", story.call, settled, {}, URL)
+    assert (said.title, said.standing) == ("Settled: payments.refund", "Run again, says fina")
+
+    again = run(story, attempt=2).event.event_id
+    with pytest.raises(Unneeded):  # another outcome, of which another notice tells
+        summary("outcome_unknown", story.call, unknown, {}, URL)
+    assert summary("outcome_unknown", story.call, again, {}, URL).action == "Settle it"
+
+
+def test_what_asks_nobody_and_is_known_is_told_to_nobody() -> None:
+    story = masked()
+    with pytest.raises(Unneeded):
+        summary("cancelled", story.call, story.call.chain[-1].event.event_id, {}, URL)
