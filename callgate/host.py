@@ -51,7 +51,8 @@ class Running:
             self._subscribe(subject, self._deliveries.receiver(handler))
         await self._platform.broker.start()
         self._tasks = [asyncio.create_task(self._kept(self._deliveries.keep_alive))]
-        self._tasks += [asyncio.create_task(self._kept(task)) for task in self.service.background]
+        following = (self._platform.catalog.follow,) if self._platform.catalog.changes else ()
+        self._tasks += [asyncio.create_task(self._kept(task)) for task in (*following, *self.service.background)]
 
     def _ready(self) -> str | None:
         """No service does its work without the broker, whatever else it waits for."""

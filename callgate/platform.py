@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from callgate import keys
+from callgate.catalog import LiveCatalog
 from callgate.delivery import now
 from callgate.errors import BrokerAway, ConfigurationError, Fatal
 from callgate.keyring import BadSignature, Ring
@@ -26,7 +27,6 @@ from callgate.settings import Settings
 from callgate.signing import Signer
 from callgate.telemetry import ALIENS, Tracer
 from callgate.tracing import tracer_for
-from contracts.functions import Catalog
 from contracts.identity import Role
 from contracts.records import Genesis
 from contracts.subjects import CONTROL, Partition
@@ -43,7 +43,7 @@ class Platform:
 
     settings: Settings
     role: Role
-    catalog: Catalog
+    catalog: LiveCatalog
     broker: NatsBroker
     client: Client
     ring: Ring
@@ -108,10 +108,12 @@ async def open_platform(settings: Settings, role: Role, shared: Verifier | None 
         genesis = {partition: standing.digest for partition, standing in born.items()}
         shards = {p.epoch: s.data.shards for p, s in born.items() if isinstance(s.data, Genesis)}
         verifier = shared or Verifier(ring, shards)
+        catalog = LiveCatalog(settings.connections, client, records)
+        await catalog.refresh()
         yield Platform(
             settings=settings,
             role=role,
-            catalog=settings.catalog,
+            catalog=catalog,
             broker=broker,
             client=client,
             ring=ring,

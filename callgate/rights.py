@@ -46,11 +46,12 @@ _PUBLISHES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
             "control.grant.*.revoked",
             "control.freeze.*",
             "control.revocation.*",
+            "control.tool.*.*.accepted",
             "timers.set.>",
             "notices.>",
             ALL_PROOFS,
         ),
-        Role.EXECUTOR: _SEALED,
+        Role.EXECUTOR: (*_SEALED, "control.tool.*.*.found"),
         Role.AUDIT: ("checkpoints.*", access_filter(Role.AUDIT), ALL_PROOFS),
     }
 )

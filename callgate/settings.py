@@ -34,7 +34,7 @@ from callgate.limit_settings import LimitSettings
 from callgate.masking_settings import MaskingSettings
 from callgate.settings_errors import Source, mistyped_variables, schema_problems
 from callgate.yaml_text import read_yaml
-from contracts.functions import Catalog, HttpConnection, Name
+from contracts.functions import Catalog, Connection, McpConnection, Name
 from contracts.model import Contract
 
 _PLAIN = (str, str | None, Path, Path | None)
@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     limits: tuple[LimitSettings, ...] = ()
     """How much each principal may ask for; as much as they like where empty."""
     development: DevelopmentSettings | None = None
-    connections: dict[Name, HttpConnection] = Field(default_factory=dict)
+    connections: dict[Name, Connection] = Field(default_factory=dict)
 
     @field_validator("limits")
     @classmethod
@@ -204,8 +204,12 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
 
 def mistyped(settings: Settings, environ: Iterable[str]) -> list[str]:
     """What the environment's CALLGATE_ variables say to nobody, for people: a line each, names only."""
-    credentials = (connection.credential for connection in settings.connections.values())
-    declared = [credential.env for credential in credentials if credential is not None and credential.env]
+    declared: list[str] = []
+    for connection in settings.connections.values():
+        if connection.credential is not None and connection.credential.env:
+            declared.append(connection.credential.env)
+        if isinstance(connection, McpConnection):
+            declared += connection.env
     return mistyped_variables(Settings, declared, environ)
 
 
@@ -244,7 +248,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     )
 
 
-def _anchored_connection(connection: HttpConnection, folder: Path) -> HttpConnection:
+def _anchored_connection(connection: Connection, folder: Path) -> Connection:
     credential = connection.credential
     if credential is None or credential.file is None:
         return connection

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from callgate.schema_annotations import annotation_problems
-from contracts.functions import HttpConnection
+from contracts.functions import Connection, FunctionSpec, HttpConnection, ToolOverride
 
 PREFIX = "CALLGATE_"
 _TESTS = PREFIX + "TEST_"
@@ -54,6 +54,8 @@ class Source:
     def explain(self, problem: Mapping[str, Any]) -> str:
         """One of pydantic's problems as a line: where, what, and what to write instead."""
         location = [part for part in problem["loc"] if part not in {"__root__", "[key]"}]
+        if location[:1] == ["connections"] and location[2:3] in (["http"], ["mcp"]):
+            del location[2]  # the kind of connection that was looked for, which stands nowhere in the file
         name = ".".join(str(part) for part in location) or "the file"
         if problem["type"] == "extra_forbidden":
             return f"{self.place(location)}: {name} is no setting; remove it or mend its spelling (docs/operations.md)"
@@ -123,17 +125,25 @@ def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
                 yield from _variables(kind, f"{variable}__")
 
 
-def schema_problems(connections: Mapping[str, HttpConnection], source: Source) -> list[str]:
+def schema_problems(connections: Mapping[str, Connection], source: Source) -> list[str]:
     """The functions' JSON Schemas that are none, and annotations in them that say nothing, each with its line."""
     problems = []
     for connection, declared in connections.items():
-        for function, spec in declared.functions.items():
+        kind, members = _declared(declared)
+        for function, spec in members.items():
             for side, schema in (("input", spec.input), ("output", spec.output)):
                 for wrong in _wrong_in(schema):
-                    location = ("connections", connection, "functions", function, side, *wrong[0])
+                    location = ("connections", connection, kind, function, side, *wrong[0])
                     name = ".".join(str(part) for part in location)
                     problems.append(f"{source.place(location)}: {name}: {wrong[1]}")
     return problems
+
+
+def _declared(connection: Connection) -> tuple[str, Mapping[str, FunctionSpec | ToolOverride]]:
+    """Where a connection's schemas stand, and what holds them."""
+    if isinstance(connection, HttpConnection):
+        return "functions", connection.functions
+    return "tools", connection.tools
 
 
 def _wrong_in(schema: Any) -> list[tuple[Sequence[str | int], str]]:

@@ -23,6 +23,7 @@ from cli.dev_issuer import CLIENT_ID, DevIssuer, dev_issuer_app
 from cli.dev_issuer.people import DEMO_PEOPLE
 from cli.embedded import EmbeddedBroker
 from cli.provisioning import provision_deployment
+from contracts.functions import HttpConnection
 from contracts.identity import Role
 
 logger = logging.getLogger("cli.composition")
@@ -177,7 +178,9 @@ async def _with_upstream(settings: Settings, stack: contextlib.AsyncExitStack) -
         )
     url = child.url
     connections = {
-        name: c.model_copy(update={"base_url": url}) if _points_at(c.base_url, development.upstream) else c
+        name: c.model_copy(update={"base_url": url})
+        if isinstance(c, HttpConnection) and _points_at(c.base_url, development.upstream)
+        else c
         for name, c in settings.connections.items()
     }
     return settings.model_copy(update={"connections": connections}), url

@@ -1,4 +1,4 @@
-"""Connections and functions, as the operator declares them in callgate.yaml.
+"""Connections and functions, as the operator declares them in callgate.yaml, or as MCP servers tell of them.
 
 A function is `connection.name`, e.g. `payments.refund`. Its definition is public to every service; what
 opens the door (the credential) is named here and read by the executor alone, at call time.
@@ -7,11 +7,12 @@ opens the door (the credential) is named here and read by the executor alone, at
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from contracts.model import Contract, JsonValue
 
@@ -45,19 +46,12 @@ class Credential(Contract):
         return self
 
 
-class FunctionSpec(Contract):
-    """One function of an HTTP connection.
-
-    `path` is a template such as `/customers/{id}`; its parameters come from the arguments, as do those
-    named in `query`. What remains is the JSON body (POST, PUT, PATCH) or more query parameters (GET, DELETE).
-    """
+class Declared(Contract):
+    """What every function says of itself, wherever it lives."""
 
     description: str = ""
     tags: tuple[Name, ...] = ()
     idempotent: bool = False
-    method: Method = "POST"
-    path: str
-    query: tuple[str, ...] = ()
     input: dict[str, JsonValue] = Field(default_factory=lambda: {"type": "object", "additionalProperties": False})
     """JSON Schema (2020-12) of the arguments, an object. `x-callgate-mask` at a property names an entity or `never`;
     `x-callgate-accepts` lists the entities whose tokens an agent may give back there."""
@@ -73,6 +67,18 @@ class FunctionSpec(Contract):
         if schema.get("type") != "object":
             raise ValueError('the input of a function is a JSON Schema with "type": "object"')
         return schema
+
+
+class FunctionSpec(Declared):
+    """One function of an HTTP connection.
+
+    `path` is a template such as `/customers/{id}`; its parameters come from the arguments, as do those
+    named in `query`. What remains is the JSON body (POST, PUT, PATCH) or more query parameters (GET, DELETE).
+    """
+
+    method: Method = "POST"
+    path: str
+    query: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _parameters_exist(self) -> Self:
@@ -95,12 +101,30 @@ class FunctionSpec(Contract):
         return tuple(PLACEHOLDER.findall(self.path))
 
 
-class HttpConnection(Contract):
-    """An HTTP API: where it is, how the executor proves itself to it, and its functions."""
+class ToolHints(Contract):
+    """What an MCP server says of a tool; nobody vouches for it."""
 
-    kind: Literal["http"] = "http"
+    read_only: bool | None = None
+    destructive: bool | None = None
+    idempotent: bool | None = None
+    open_world: bool | None = None
+
+
+class ToolSpec(Declared):
+    """One function of an MCP connection: a tool as its server described it, with what the operator says of it."""
+
+    tool: str
+    """The tool's name as its server knows it."""
+    title: str | None = None
+    hints: ToolHints = ToolHints()
+    definition: str
+    """The digest of the server's own definition, without the operator's part (`contracts.tools.ToolDefinition`)."""
+
+
+class ConnectionBase(Contract):
+    """What every connection has."""
+
     description: str = ""
-    base_url: str
     credential: Credential | None = None
     timeout: float = Field(default=30.0, gt=0, le=3600)
     """Seconds from the start of a request to its last byte."""
@@ -109,6 +133,13 @@ class HttpConnection(Contract):
     sender_constrained: bool = False
     """Take calls only from whom a token bound to their key identifies (DPoP or mutual TLS): a stolen token will not
     do."""
+
+
+class HttpConnection(ConnectionBase):
+    """An HTTP API: where it is, how the executor proves itself to it, and its functions."""
+
+    kind: Literal["http"] = "http"
+    base_url: str
     functions: dict[Name, FunctionSpec] = Field(min_length=1)
 
     @field_validator("base_url")
@@ -118,8 +149,94 @@ class HttpConnection(Contract):
             raise ValueError("base_url must be http(s)://host[:port][/path] in ASCII, without user, query or fragment")
         return url.rstrip("/")
 
+    @property
+    def address(self) -> str | None:
+        """Its URL, to which its credential goes."""
+        return self.base_url
 
-Connection = HttpConnection
+
+class ToolOverride(Contract):
+    """What the operator says of an MCP server's tools, beside what the server says."""
+
+    name: Name | None = None
+    """The function's name, where the one made of the tool's name will not do."""
+    tags: tuple[Name, ...] = ()
+    idempotent: bool | None = None
+    hidden: bool = False
+    """The tool is no function at all."""
+    timeout: float | None = Field(default=None, gt=0, le=3600)
+    input: dict[str, JsonValue] = Field(default_factory=dict)
+    """Laid over the tool's input schema, e.g. `{properties: {note: {x-callgate-mask: PERSON}}}`. The server's own
+    `x-callgate-` keywords are dropped."""
+    output: dict[str, JsonValue] = Field(default_factory=dict)
+    """The same over the schema of its structured results."""
+
+
+class McpConnection(ConnectionBase):
+    """An MCP server, over Streamable HTTP (`url`) or started by the executor (`command`); its tools are functions."""
+
+    kind: Literal["mcp"]
+    url: str | None = None
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    """Names of the executor's variables that the command is given; it gets no others."""
+    protocol: Literal["auto", "2025-11-25", "2026-07-28"] = "auto"
+    """The generation spoken: with sessions, without, or the newest that the server offers."""
+    accept: Literal["first", "never"] = "first"
+    """Whether the first definition of a tool counts as accepted, unless it hides characters; each later one is held
+    until somebody accepts it. `never`: the first one too."""
+    trust_hints: bool = False
+    """Take the server's word that a tool is read-only or idempotent, and may be run again."""
+    binary: Literal["carry", "withhold"] = "carry"
+    """What becomes of images, audio and other bytes in results, which nobody inspects."""
+    refresh: float = Field(default=60.0, ge=0.05, le=86400)
+    """Seconds between looks at the server's tools; it is looked at at once where the server says that they changed."""
+    tools: dict[str, ToolOverride] = Field(default_factory=dict)
+    """By a tool's name, or a pattern such as `get_*`. All that fit count: tags add up, of the rest the later wins, and
+    the exact name over patterns."""
+
+    @field_validator("url")
+    @classmethod
+    def _absolute(cls, url: str | None) -> str | None:
+        if url is not None and (not url.isascii() or not re.fullmatch(r"https?://[^/?#@\\\s]+(/[^#\\\s]*)?", url)):
+            raise ValueError("url must be http(s)://host[:port][/path] in ASCII, without user or fragment")
+        return url
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.url is None) == (self.command is None):
+            raise ValueError("name exactly one of `url:` (Streamable HTTP) or `command:` (stdio)")
+        if self.command is None and (self.args or self.env):
+            raise ValueError("`args:` and `env:` go with `command:`")
+        if self.command is not None and self.credential is not None:
+            raise ValueError("`credential:` goes with `url:`; name a command's secrets under `env:`")
+        names = [one.name for one in self.tools.values() if one.name is not None]
+        if len(set(names)) != len(names) or any(set("*?[") & set(key) for key, one in self.tools.items() if one.name):
+            raise ValueError("each `name:` under `tools:` must be of one tool, and no two alike")
+        return self
+
+    @property
+    def address(self) -> str | None:
+        """Its URL, to which its credential goes; None where it is a command."""
+        return self.url
+
+
+def _kind(value: Any) -> str:
+    kind = value.get("kind", "http") if isinstance(value, Mapping) else getattr(value, "kind", "http")
+    return kind if isinstance(kind, str) else ""
+
+
+Connection = Annotated[
+    Annotated[HttpConnection, Tag("http")] | Annotated[McpConnection, Tag("mcp")],
+    Discriminator(
+        _kind, custom_error_type="connection_kind", custom_error_message="`kind:` must be http (the default) or mcp"
+    ),
+]
+
+Bar = Literal["function_held", "function_gone"]
+"""Why a function that is known may not be called now: its definition changed and nobody accepted that, or its server
+offers it no more."""
 
 
 class Function(Contract):
@@ -127,7 +244,7 @@ class Function(Contract):
 
     name: str
     connection: str
-    spec: FunctionSpec
+    spec: FunctionSpec | ToolSpec
 
     @property
     def digest(self) -> str:
@@ -139,16 +256,31 @@ class Function(Contract):
 
 
 class Catalog:
-    """Every function by its full name. Unknown names are the caller's to handle: `get` returns None."""
+    """Every function by its full name, at one moment. Unknown names are the caller's to handle: `get` returns None."""
 
-    def __init__(self, connections: Mapping[str, Connection]) -> None:
-        self.connections = dict(connections)
-        self._functions = {
-            f"{connection}.{name}": Function(name=f"{connection}.{name}", connection=connection, spec=spec)
-            for connection, declared in connections.items()
-            for name, spec in declared.functions.items()
-        }
+    def __init__(
+        self,
+        connections: Mapping[str, HttpConnection | McpConnection],
+        tools: Iterable[Function] = (),
+        barred: Mapping[str, Bar] = MappingProxyType({}),
+    ) -> None:
+        """`tools` are the functions found at MCP servers; `barred` says which names may not be called, and why."""
+        self.connections: Mapping[str, HttpConnection | McpConnection] = dict(connections)
+        declared = (
+            Function(name=f"{connection}.{name}", connection=connection, spec=spec)
+            for connection, one in connections.items()
+            if isinstance(one, HttpConnection)
+            for name, spec in one.functions.items()
+        )
+        self._functions = {function.name: function for function in (*declared, *tools)}
         self._digests = {name: function.digest for name, function in self._functions.items()}
+        self._barred: Mapping[str, Bar] = dict(barred)
+
+    @property
+    def snapshot(self) -> "Catalog":
+        """Everything as it is now: whoever looks twice and must see the same, or keeps what is made of it, holds on
+        to this."""
+        return self
 
     def get(self, name: str) -> Function | None:
         return self._functions.get(name)
@@ -156,6 +288,32 @@ class Catalog:
     def digest_of(self, name: str) -> str:
         """The digest of a known function's definition; computed once. KeyError for an unknown name."""
         return self._digests[name]
+
+    def bar(self, name: str) -> Bar | None:
+        """Why a function may not be called at this moment; None where nothing stands against it."""
+        return self.barred.get(name)
+
+    @property
+    def barred(self) -> Mapping[str, Bar]:
+        """Which functions may not be called at this moment, and why; also those that nobody accepted yet."""
+        return self._barred
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a function, be it one whose definition nobody accepted yet."""
+        return name in self._functions or name in self.barred
+
+    def awaits(self, name: str) -> bool:
+        """Whether an MCP server may yet turn out to have such a function."""
+        return self.kind_of(name) == "mcp" and name not in self._functions
+
+    def kind_of(self, name: str) -> str | None:
+        """The kind of the connection that a function's name begins with; None where there is none."""
+        connection = self.connections.get(name.partition(".")[0])
+        return connection.kind if connection is not None else None
+
+    def callable(self) -> Iterator[Function]:
+        """The functions that nothing bars."""
+        return (function for function in self if self.bar(function.name) is None)
 
     def __iter__(self) -> Iterator[Function]:
         return iter(self._functions.values())

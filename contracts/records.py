@@ -9,8 +9,10 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 from pydantic import Field, StringConstraints, model_validator
 
 from contracts.events import Code, DataClass, Digest, Sealed
+from contracts.functions import Name
 from contracts.identity import Principal, Role
 from contracts.model import Contract, JsonValue, Timestamp
+from contracts.tools import ToolDefinition
 
 
 class RecordData(Contract):
@@ -49,6 +51,32 @@ class ConnectionRegistered(RecordData):
 
     connection: str
     functions: dict[str, Digest]
+
+
+class ToolFound(RecordData):
+    """CONTROL: what an MCP server says of one of its tools, as the executor found it."""
+
+    TYPE: ClassVar[str] = "callgate.control.tool_found.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.EXECUTOR})
+
+    connection: Name
+    function: Name
+    """Its name within the connection."""
+    definition: ToolDefinition | None
+    """None where the server offers the tool no more."""
+
+
+class ToolAccepted(RecordData):
+    """CONTROL: a person accepts a tool as its server describes it. Void unless that is the definition found last."""
+
+    TYPE: ClassVar[str] = "callgate.control.tool_accepted.v1"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.APPROVAL})
+
+    connection: Name
+    function: Name
+    definition: Digest
+    """Of `ToolDefinition.digest`: what that person saw."""
+    by: Principal
 
 
 class GrantedV1(RecordData):
@@ -338,6 +366,8 @@ RECORDS: tuple[type[RecordData], ...] = (
     Genesis,
     PolicySetPublished,
     ConnectionRegistered,
+    ToolFound,
+    ToolAccepted,
     GrantedV1,
     Granted,
     GrantUsed,

@@ -132,6 +132,19 @@ def connection_subject(name: str) -> str:
     return f"control.connection.{name}"
 
 
+ALL_TOOLS = "control.tool.>"
+
+
+def tool_found_subject(connection: str, function: str) -> str:
+    """What the executor finds of one function of an MCP connection."""
+    return f"control.tool.{connection}.{function}.found"
+
+
+def tool_accepted_subject(connection: str, function: str) -> str:
+    """What people accept of it."""
+    return f"control.tool.{connection}.{function}.accepted"
+
+
 ALL_GRANTS = "control.grant.>"
 ALL_FREEZES = "control.freeze.>"
 ALL_REVOCATIONS = "control.revocation.>"

@@ -38,7 +38,7 @@ def session_entity(session_id: str, owner: str | None) -> JsonValue:
 
 
 def scope_entity(kind: str, target: str | None, catalog: Catalog) -> JsonValue:
-    """The resource of `freeze` and `unfreeze`: a kind of contracts.records.FreezeScope, with what it aims at."""
+    """The resource of `freeze`, `accept` and the like: a kind of contracts.records.FreezeScope, and what it is."""
     attributes: dict[str, CedarJson] = {"kind": kind, "tags": []}
     function = catalog.get(target) if kind == "function" and target is not None else None
     if kind in ("session", "function") and target is not None:

@@ -9,7 +9,7 @@ from callgate.cedar.policies import Evaluation, PolicySet, Request
 from contracts.identity import Principal
 from contracts.model import JsonValue
 
-Right = Literal["approve", "settle", "audit", "reveal", "freeze", "unfreeze", "revoke", "unrevoke"]
+Right = Literal["approve", "settle", "audit", "reveal", "freeze", "unfreeze", "revoke", "unrevoke", "accept"]
 
 
 def may(policies: PolicySet, right: Right, person: Principal, resource: JsonValue, now: datetime) -> Evaluation:

@@ -66,6 +66,8 @@ class Policy:
     """What people must do where this policy holds a call back; None where nobody may approve it."""
     reason: str | None
     annotations: Mapping[str, str]
+    actions: frozenset[str]
+    """The actions that its scope names."""
     reads: frozenset[tuple[str, ...]]
     """The paths under `context` that its conditions read; `()` is the whole context."""
 
@@ -331,5 +333,12 @@ def _policy(parsed: JsonValue, file: str, line: int | None) -> Policy:
         approval=approval,
         reason=annotations.get("reason"),
         annotations=dict(annotations),
+        actions=_actions_of(parsed["action"]),
         reads=context_reads(parsed),
     )
+
+
+def _actions_of(scope: JsonValue) -> frozenset[str]:
+    """Of a scope in Cedar's JSON format: `==` and `in` name entities, `All` none."""
+    named = scope.get("entities") or ([scope["entity"]] if "entity" in scope else [])
+    return frozenset(entity["id"] for entity in named)

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 
+from callgate.catalog import Derived
 from callgate.cedar.people import Right, may
-from callgate.cedar.policies import Evaluation, InvalidPolicies, PolicySet, digest_of
+from callgate.cedar.policies import Evaluation, PolicySet, digest_of
 from callgate.cedar.schema import cedar_schema
-from callgate.errors import BrokerAway, CallgateError
+from callgate.errors import BrokerAway, CallgateError, ConfigurationError
 from callgate.keyring import BadSignature
 from callgate.records import Records, Standing
 from contracts.functions import Catalog
@@ -38,9 +39,11 @@ class PublishedPolicies:
 
     def __init__(self, records: Records, catalog: Catalog) -> None:
         self._records = records
-        self._schema = cedar_schema(catalog)
+        self._catalog = catalog
+        self._schema = Derived(catalog, cedar_schema)
         self._current: PolicySet | None = None
-        self._sequence = 0
+        self._read: tuple[int, Catalog] | None = None
+        """What `current` was made of: the record's sequence, and the functions known then."""
 
     @property
     def current(self) -> PolicySet | None:
@@ -54,14 +57,15 @@ class PublishedPolicies:
 
     async def refresh(self) -> None:
         """Takes over what stands on CONTROL now. BrokerAway, which leaves the set as it was."""
-        standing = await self._last()
-        if standing is None or standing.sequence == self._sequence:
+        standing, functions = await self._last(), self._catalog.snapshot
+        if standing is None or self._read == (standing.sequence, functions):
             return
         published = standing.data
         if not isinstance(published, PolicySetPublished):
             return
         # What cannot be read replaces the former set all the same: it was withdrawn, and nothing is in force now.
-        self._sequence, self._current = standing.sequence, self._load(published.files, published.policy_set)
+        self._read = standing.sequence, functions
+        self._current = self._load(published.files, published.policy_set)
 
     async def follow(self) -> None:
         """Refreshes for ever; waits out a broker that is away."""
@@ -77,8 +81,8 @@ class PublishedPolicies:
             logger.error("the published policy set is not the one that its digest names; nothing is permitted")
             return None
         try:
-            return PolicySet.load(files, self._schema)
-        except (InvalidPolicies, ValueError):
+            return PolicySet.load(files, self._schema())
+        except (ConfigurationError, ValueError):
             logger.error("the published policy set does not load; nothing is permitted", extra={"policy_set": digest})
             return None
 

@@ -6,13 +6,13 @@ Connection           the resource of `call` and of one action per function
 Call                 the resource of `approve` and `settle`: requester, on_behalf_of?, requester_groups, function,
                      connection, tags, findings
 Session              the resource of `audit` and `reveal`: owner?
-Scope                the resource of `freeze`, `unfreeze`, `revoke` and `unrevoke`: kind ("agent", "session",
+Scope                the resource of `freeze`, `unfreeze`, `revoke`, `unrevoke` and `accept`: kind ("agent", "session",
                      "function", "connection" or "everything"; of a revocation "agent" or "token"), agent?, session?,
                      function?, connection?, tags
 
 action call; action "tag:money"; action "payments.refund" in [call, "tag:money"]
     context { input, facts, findings, approved, session { calls, executed, denied }, now }
-action approve, settle, audit, reveal, freeze, unfreeze, revoke, unrevoke
+action approve, settle, audit, reveal, freeze, unfreeze, revoke, unrevoke, accept
     context { now }
 """
 
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 from callgate.cedar.facts import facts_schema, named_type, record_type
 from callgate.cedar.shapes import Record, Scalar, SetOf, Shape, Untypable, input_shape
-from contracts.functions import Catalog, Function
+from contracts.functions import Catalog, Function, McpConnection
 from contracts.model import JsonValue
 
 AGENT, GROUP, CONNECTION, CALL, SESSION = "Agent", "Group", "Connection", "Call", "Session"
@@ -29,20 +29,28 @@ SCOPE = "Scope"
 CALL_ACTION, APPROVE, SETTLE, AUDIT, REVEAL = "call", "approve", "settle", "audit", "reveal"
 FREEZE, UNFREEZE = "freeze", "unfreeze"
 REVOKE, UNREVOKE = "revoke", "unrevoke"
+ACCEPT = "accept"
 
 
 def cedar_schema(catalog: Catalog) -> dict[str, JsonValue]:
     """The schema in Cedar's JSON format."""
-    tags = sorted({tag for function in catalog for tag in function.spec.tags})
+    tags = sorted({tag for function in catalog for tag in function.spec.tags} | _promised_tags(catalog))
     actions: dict[str, JsonValue] = {CALL_ACTION: {}}
     actions |= {tag_action(tag): {} for tag in tags}
     actions |= {function.name: _action_of(function) for function in catalog}
     actions |= {action: _applies_to(CALL, {"now": named_type("datetime")}) for action in (APPROVE, SETTLE)}
     actions |= {action: _applies_to(SESSION, {"now": named_type("datetime")}) for action in (AUDIT, REVEAL)}
     actions |= {
-        action: _applies_to(SCOPE, {"now": named_type("datetime")}) for action in (FREEZE, UNFREEZE, REVOKE, UNREVOKE)
+        action: _applies_to(SCOPE, {"now": named_type("datetime")})
+        for action in (FREEZE, UNFREEZE, REVOKE, UNREVOKE, ACCEPT)
     }
     return {"": {"entityTypes": _entity_types(), "actions": actions}}
+
+
+def _promised_tags(catalog: Catalog) -> set[str]:
+    """The tags of tools that may yet be found: a policy may name them before."""
+    servers = (one for one in catalog.connections.values() if isinstance(one, McpConnection))
+    return {tag for server in servers for said in server.tools.values() for tag in said.tags}
 
 
 def untypable(catalog: Catalog) -> list[Untypable]:

@@ -12,7 +12,7 @@ from callgate.development_settings import DevelopmentSettings
 from callgate.errors import ConfigurationError
 from callgate.settings import Settings
 from cli.composition import Deployment
-from contracts.functions import HttpConnection
+from contracts.functions import Connection, HttpConnection
 from examples.demo_agent import Agent, Auditor, Reviewer, development_token
 
 FREE = "127.0.0.1:0"
@@ -50,10 +50,10 @@ def demo_settings(settings: Settings, state: Path) -> Settings:
     )
 
 
-def _moved(connection: HttpConnection, development: DevelopmentSettings, token: Path) -> HttpConnection:
+def _moved(connection: Connection, development: DevelopmentSettings, token: Path) -> Connection:
     """A connection of the demo upstream follows it to the port that it takes, and to its token there."""
     changed: dict[str, Any] = {}
-    if connection.base_url == f"http://{development.upstream}":
+    if isinstance(connection, HttpConnection) and connection.base_url == f"http://{development.upstream}":
         changed["base_url"] = f"http://{FREE}"
     credential = connection.credential
     if credential is not None and credential.file is not None and credential.file == development.upstream_token:

@@ -15,7 +15,7 @@ from callgate.keyring import CLOCK_SKEW, KeyRing
 from callgate.settings import Settings
 from cli import output
 from cli.doctor.findings import Finding
-from contracts.functions import Credential, HttpConnection
+from contracts.functions import Connection, Credential, McpConnection
 from contracts.identity import Role
 from services.executor.credentials import CredentialError, read_credential
 from services.policy.source import load_rules, read_files
@@ -114,10 +114,14 @@ def examine_credentials(settings: Settings, environ: Mapping[str, str] | None = 
         yield from _credential(settings, name, connection, os.environ if environ is None else environ)
 
 
-def _credential(
-    settings: Settings, name: str, connection: HttpConnection, environ: Mapping[str, str]
-) -> Iterator[Finding]:
+def _credential(settings: Settings, name: str, connection: Connection, environ: Mapping[str, str]) -> Iterator[Finding]:
     credential, subject = connection.credential, name
+    if isinstance(connection, McpConnection) and connection.command is not None:
+        missing = [variable for variable in connection.env if variable not in environ]
+        if missing:
+            told = f"its command is to be given {', '.join(missing)}, not set here; set them for the executor"
+            yield Finding("FAIL", subject, told)
+        return
     if credential is None:
         yield Finding("note", subject, "calls its functions without a credential")
         return
@@ -132,9 +136,9 @@ def _credential(
         return
     if credential.file is not None and credential.file.stat().st_mode & 0o077:
         yield Finding("warn", subject, f"other users can read {credential.file}; `chmod 600 {credential.file}`")
-    parts = urlsplit(connection.base_url)
+    parts = urlsplit(connection.address or "")
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        yield Finding("warn", subject, f"its credential goes to {connection.base_url} in clear; use https")
+        yield Finding("warn", subject, f"its credential goes to {connection.address} in clear; use https")
     yield Finding("ok", subject, f"its credential, {source}, can be read here")
 
 

@@ -20,9 +20,13 @@ _PORTS = {"http": 80, "https": 443}
 
 
 async def examine_connections(settings: Settings, *, up: bool) -> list[Finding]:
-    """A TCP connection to each base URL, and no request. `up`: whether an embedded deployment runs here."""
+    """A TCP connection to each address, and no request. `up`: whether an embedded deployment runs here."""
     found = await asyncio.gather(
-        *(_reach(settings, name, connection.base_url, up) for name, connection in settings.connections.items())
+        *(
+            _reach(settings, name, connection.address, up)
+            for name, connection in settings.connections.items()
+            if connection.address is not None
+        )
     )
     return list(found)
 

@@ -11,6 +11,7 @@ from contracts.identity import Role
 from services.executor.grants import GrantChecks
 from services.executor.handlers import Executor
 from services.executor.http import HttpRunner
+from services.executor.http_functions import HttpFunctions
 
 
 async def build(platform: Platform) -> Service:
@@ -26,9 +27,9 @@ async def build(platform: Platform) -> Service:
     executor = Executor(
         log=platform.log,
         sealer=platform.sealer,
-        runner=runner,
+        runners={"http": HttpFunctions(runner, os.environ)},
         catalog=platform.catalog,
-        environ=os.environ,
+        keep_up=platform.catalog.refresh,
         instance=settings.instance or f"executor-{token(5)}",
         freezes=freezes,
         grants=GrantChecks(platform.records),

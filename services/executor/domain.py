@@ -77,7 +77,10 @@ def authorise(call: Call, order: Recorded, catalog: Catalog) -> Authorised | str
     masked = call.last(ArgumentsMasked)
     if not _is_order(call, order) or recorded is None or masked is None or masked.arguments is None or allowed is None:
         raise LookupError("not authorised")
-    function = catalog.get(masked.function)
+    catalog = catalog.snapshot
+    function, bar = catalog.get(masked.function), catalog.bar(masked.function)
+    if bar is not None:
+        return bar
     if function is None:
         return "function_unknown"
     data = allowed.data

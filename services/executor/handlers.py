@@ -24,10 +24,10 @@ from contracts.events import (
     Recorded,
 )
 from contracts.freezes import FROZEN
-from contracts.functions import Catalog, HttpConnection
+from contracts.functions import Catalog
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef
-from services.executor.credentials import CredentialError, CredentialHeader, read_credential
+from services.executor.credentials import CredentialError
 from services.executor.domain import (
     Authorised,
     GiveUp,
@@ -39,8 +39,8 @@ from services.executor.domain import (
     next_step,
 )
 from services.executor.grants import GrantChecks
-from services.executor.http import Completed, HttpRunner, NotSent, Outcome
-from services.executor.request import HttpRequest, RequestError, build_request
+from services.executor.outcomes import Attempt, Completed, NotSent, Outcome, Runner, Send
+from services.executor.request import RequestError
 
 logger = logging.getLogger("services.executor")
 
@@ -58,23 +58,24 @@ class Prepared:
     """Everything that can fail without effect has been done: only the call itself is left."""
 
     function: str
-    connection: HttpConnection
-    request: HttpRequest
-    credential: CredentialHeader | None
+    send: Send
     timeout: float
     idempotent: bool
 
 
 class Executor:
-    """Runs allowed calls. `instance` names this replica in what it records."""
+    """Runs allowed calls. `instance` names this replica in what it records.
+
+    `runners` by the kind of connection; `keep_up` has the catalog hold all that was acknowledged before.
+    """
 
     def __init__(
         self,
         log: Log,
         sealer: Sealer,
-        runner: HttpRunner,
+        runners: Mapping[str, Runner],
         catalog: Catalog,
-        environ: Mapping[str, str],
+        keep_up: Callable[[], Awaitable[None]],
         instance: str,
         freezes: FreezeBook,
         grants: GrantChecks,
@@ -83,9 +84,9 @@ class Executor:
     ) -> None:
         self._log = log
         self._sealer = sealer
-        self._runner = runner
+        self._runners = runners
         self._catalog = catalog
-        self._environ = environ
+        self._keep_up = keep_up
         self._instance = instance
         self._freezes = freezes
         self._grants = grants
@@ -113,6 +114,8 @@ class Executor:
         else:
             chain = await self._log.read(order.ref)
         call = chain.around(order)
+        if self._catalog.kind_of(call.requested.function) == "mcp":
+            await self._keep_up()  # a definition that was found before this call starts must count for it
         try:
             authorised = authorise(call, order, self._catalog)
         except LookupError:
@@ -161,7 +164,7 @@ class Executor:
         await self._execute(call, step, prepared, delivery)
 
     async def _prepare(self, authorised: Authorised, call: Call) -> Prepared | str:
-        """Asks for freezes, opens the arguments, builds the request, reads the credential; the code of what failed."""
+        """Asks for freezes, opens the arguments, does all that needs no sending; the code of what failed."""
         function = authorised.function
         connection = self._catalog.connections[function.connection]
         try:
@@ -173,12 +176,11 @@ class Executor:
             arguments = parse(raw, numbers="exact")
             if not isinstance(arguments, dict):
                 return "arguments_not_an_object"
-            request = build_request(connection, function, arguments)
-            credential = read_credential(connection.credential, self._environ) if connection.credential else None
+            send = await self._runners[connection.kind].prepare(function, connection, arguments)
         except (Rejected, JsonTextError, RequestError, CredentialError) as error:
             return error.code
         timeout = function.spec.timeout or connection.timeout
-        return Prepared(function.name, connection, request, credential, timeout, function.spec.idempotent)
+        return Prepared(function.name, send, timeout, function.spec.idempotent)
 
     async def _execute(self, call: Call, step: Run | Resume, prepared: Prepared, delivery: Delivery) -> None:
         """5, 6. An idempotent function whose outcome is unknown runs again here at once, a few times."""
@@ -243,14 +245,8 @@ class Executor:
         except BrokerAway:
             self._keep_unsent(started.ref, started.event.event_id)
             raise
-        return await self._runner.run(
-            prepared.request,
-            credential=prepared.credential,
-            idempotency_key=started.ref.call_id,
-            deadline_seconds=(start.deadline - self._clock()).total_seconds(),
-            response_limit=prepared.connection.response_limit,
-            traceparent=delivery.traceparent,
-        )
+        seconds = (start.deadline - self._clock()).total_seconds()
+        return await prepared.send(Attempt(started.ref.call_id, seconds, delivery.traceparent))
 
     async def _record_outcome(
         self, outcome: Completed | NotSent, prepared: Prepared, started: Recorded, delivery: Delivery

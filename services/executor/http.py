@@ -1,8 +1,6 @@
 """Runs one function over HTTP: at most one request on the wire, and an honest word on what became of it.
 
-The three outcomes decide what the log says. `Completed`: the upstream answered, whatever its status.
-`NotSent`: certainly no byte of the request left, so there is no effect. `Unknown`: it may have happened.
-The line between the last two is the moment at which a connection is handed to the request (`_Request.send`):
+The line between `NotSent` and `Unknown` is the moment at which a connection is handed to the request (`_Request.send`):
 everything from there on counts as sent, including cases that were not, never the other way round.
 """
 
@@ -12,9 +10,8 @@ import io
 import re
 import ssl
 import time
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import aiohttp
 from aiohttp.client_middlewares import ClientHandlerType
@@ -23,22 +20,8 @@ from yarl import URL
 
 from services.executor.body import BoundedBody
 from services.executor.credentials import CredentialHeader
+from services.executor.outcomes import Completed, NotSent, NotSentCode, Outcome, Unknown, UnknownCode
 from services.executor.request import HttpRequest
-
-NotSentCode = Literal[
-    "deadline_passed",
-    "frozen",
-    "header_invalid",
-    "dns_failure",
-    "connection_refused",
-    "connect_failed",
-    "connect_timeout",
-    "tls_failure",
-    "request_invalid",
-]
-UnknownCode = Literal[
-    "timeout", "disconnected", "connection_reset", "response_cut", "protocol_error", "transport_error"
-]
 
 KEEP_ALIVE = 2.0
 """Seconds for which an idle connection is used again. Shorter than what servers commonly allow (uvicorn and Node 5,
@@ -50,37 +33,6 @@ _CONTENT_TYPE = re.compile(
     r"((?:application|audio|font|image|message|model|multipart|text|video)/(?!\S*[0-9]{4})[a-z][a-z0-9.+-]{0,80})"
     r"(?:\s*;\s*charset=\"?([a-z0-9_-]{1,20})\"?)?(?=\s*(?:;|$))",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """The upstream's answer. `content_type`: see `_content_type`; it is not sealed where it goes, unlike the body.
-
-    `truncated`: `body` is not all of it (longer than the limit, damaged, or in a coding that was not asked for).
-    """
-
-    status: int
-    content_type: str
-    body: bytes = field(repr=False)
-    truncated: bool
-    duration_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class NotSent:
-    """Nothing reached the upstream."""
-
-    code: NotSentCode
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """The request, or part of it, may have reached the upstream; no whole answer came back."""
-
-    code: UnknownCode
-
-
-Outcome = Completed | NotSent | Unknown
 
 
 class HttpRunner:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from callgate.jsontext import JsonTextError, RawNumber, dump
-from contracts.functions import PLACEHOLDER, Function, HttpConnection
+from contracts.functions import PLACEHOLDER, Function, FunctionSpec, HttpConnection
 from contracts.model import JsonValue
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -52,6 +52,8 @@ def build_request(connection: HttpConnection, function: Function, arguments: Map
     out); what remains is the JSON object in the body of POST, PUT and PATCH, or else more of the query.
     """
     spec = function.spec
+    if not isinstance(spec, FunctionSpec):
+        raise TypeError("not a function of an HTTP connection")
     placed = {*spec.path_parameters, *spec.query}
     rest = {name: value for name, value in arguments.items() if name not in placed}
     query: list[tuple[str, JsonValue, str | None]]

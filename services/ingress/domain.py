@@ -96,7 +96,7 @@ def _request(document: JsonValue) -> CallRequest:
 
 def recorded_name(function: str, catalog: Catalog) -> str:
     """What an event calls the function: an undeclared name is free text, and no raw value stands on the log."""
-    return function if catalog.get(function) is not None else UNKNOWN_FUNCTION
+    return function if catalog.knows(function) else UNKNOWN_FUNCTION
 
 
 def session_of(principal: Principal, wanted: str | None) -> str | None:
@@ -239,5 +239,5 @@ def functions_of(catalog: Catalog) -> list[dict[str, Any]]:
             "idempotent": function.spec.idempotent,
             "input": function.spec.input,
         }
-        for function in catalog
+        for function in catalog.callable()
     ]

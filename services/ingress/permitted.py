@@ -1,4 +1,4 @@
-"""The functions that a principal may call, as far as the policies in force tell.
+"""The functions that a principal may call, as far as the policies in force tell, and as nothing else bars them.
 
 Ingress decides nothing by it: a function that no call of this principal's could ever use is not shown, and every call
 is judged all the same.
@@ -10,6 +10,7 @@ from typing import Final
 
 from callgate.cedar.published import PublishedPolicies
 from callgate.cedar.schema import CONNECTION
+from contracts.functions import Catalog
 from contracts.identity import Principal
 from services.ingress.tools import Tools
 
@@ -27,14 +28,15 @@ class Permitted:
     def __init__(self, tools: Tools, policies: PublishedPolicies) -> None:
         self.tools = tools
         self._policies = policies
-        self._seen: OrderedDict[tuple[str, str], tuple[str, ...]] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, Catalog, str], tuple[str, ...]] = OrderedDict()
 
     async def names(self, principal: Principal) -> tuple[str, ...]:
         """The names of the tools, in their order; none while no policies are in force."""
         policies = self._policies.current
         if policies is None:
             return ()
-        key = (policies.digest, principal.model_dump_json(exclude=_OF_THE_TOKEN))
+        catalog = self.tools.catalog.snapshot
+        key = (policies.digest, catalog, principal.model_dump_json(exclude=_OF_THE_TOKEN))
         known = self._seen.get(key)
         if known is not None:
             self._seen.move_to_end(key)
@@ -43,6 +45,8 @@ class Permitted:
         for number, (name, function) in enumerate(sorted(self.tools.by_name.items())):
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
+            if catalog.bar(function.name) is not None:
+                continue
             if not policies.surely_denies(principal, function.name, (CONNECTION, function.connection)):
                 names.append(name)
         self._seen[key] = tuple(names)

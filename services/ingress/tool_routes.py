@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
+from callgate.catalog import Derived
 from callgate.http import Problem, json_response, straight
 from callgate.identity.authenticator import Authenticator
 from callgate.ids import uuid7
@@ -35,7 +36,7 @@ def tool_routes(
     settings: IngressSettings,
 ) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["calls"])
-    functions = orjson.dumps({"functions": functions_of(catalog)})
+    functions = Derived(catalog, lambda known: orjson.dumps({"functions": functions_of(known)}))
     tools = permitted.tools
 
     @router.get("/functions", responses=LIST)
@@ -48,8 +49,9 @@ def tool_routes(
         """The functions that may be asked for; whether one may run is the policy's to say."""
         principal = await caller(request, authenticator)
         if format is None:
-            return Response(functions, media_type="application/json")
-        found = ((name, tools.by_name[name]) for name in await permitted.names(principal))
+            return Response(functions(), media_type="application/json")
+        names, by_name = await permitted.names(principal), tools.by_name
+        found = ((name, by_name[name]) for name in names if name in by_name)
         described = (
             (name, one, description_of(one, catalog.connections[one.connection].description)) for name, one in found
         )

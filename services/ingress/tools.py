@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from callgate.catalog import Derived
 from contracts.functions import Catalog, Function
 
 LONGEST = 64
@@ -24,14 +25,19 @@ def tool_name(function: str) -> str:
 
 
 class Tools:
-    """The functions of a catalog by the names of their tools. ValueError should two names ever meet."""
+    """The functions of a catalog by the names of their tools, as it is now."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self.by_name: Mapping[str, Function] = {
-            tool_name(function.name): function for function in sorted(catalog, key=lambda one: one.name)
-        }
-        if len(self.by_name) != len(catalog):
-            raise ValueError("two functions have the same tool name; rename one")
+        self.catalog = catalog
+        self._by_name = Derived(catalog, _by_name)
+
+    @property
+    def by_name(self) -> Mapping[str, Function]:
+        return self._by_name()
+
+
+def _by_name(catalog: Catalog) -> Mapping[str, Function]:
+    return {tool_name(function.name): function for function in sorted(catalog, key=lambda one: one.name)}
 
 
 def description_of(function: Function, connection: str) -> str:

@@ -22,7 +22,6 @@ async def build(platform: Platform) -> Service:
         log=platform.log,
         sealer=platform.sealer,
         rules=lambda: source.current or nothing,
-        catalog=platform.catalog,
         sessions=Sessions(platform.client),
         freezes=freezes,
         grants=GrantUses(

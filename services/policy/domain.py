@@ -19,7 +19,7 @@ from callgate.inputs import InputSchema
 from callgate.jsontext import pointer_token
 from contracts.events import InputProblem, Requirement
 from contracts.freezes import FROZEN
-from contracts.functions import Catalog, Function
+from contracts.functions import Bar, Catalog, Function
 from contracts.identity import Principal
 from contracts.model import JsonValue
 
@@ -40,6 +40,8 @@ class Judged:
 
     function: Function
     schema: InputSchema
+    digest: str
+    """Of the function's definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ class Rules:
 
     policies: PolicySet | None
     functions: Mapping[str, Judged]
+    barred: Mapping[str, Bar] = field(default_factory=dict)
+    """Functions that may not be called whatever the policies say, and why."""
+
+    def known(self, name: str) -> Function | None:
+        judged = self.functions.get(name)
+        return judged.function if judged is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,8 @@ class CallFacts:
     """The code of the denial where it is not inspectable."""
     problems: tuple[InputProblem, ...] = ()
     """Where that is, as far as masking says."""
+    barred: Bar | None = None
+    """Why the function may not be called at this moment, e.g. since its definition changed and nobody accepted that."""
     frozen: bool = False
     """Whether a freeze stops it at this moment."""
 
@@ -99,7 +109,9 @@ class Verdict:
 
 def prepare(catalog: Catalog, policies: PolicySet | None) -> Rules:
     """Compile the functions' schemas. `ConfigurationError` names a function whose JSON Schema is none."""
-    return Rules(policies, {function.name: Judged(function, InputSchema(function)) for function in catalog})
+    known = catalog.snapshot
+    functions = {one.name: Judged(one, InputSchema(one), known.digest_of(one.name)) for one in known}
+    return Rules(policies, functions, known.barred)
 
 
 def decide(rules: Rules, facts: CallFacts) -> Verdict:
@@ -203,6 +215,8 @@ def _evaluate(rules: Rules, facts: CallFacts, approved: tuple[bool, ...]) -> tup
     policies = rules.policies
     if policies is None or not len(policies):
         raise _Denial("no_policy")
+    if facts.barred is not None:
+        raise _Denial(facts.barred)
     judged = rules.functions.get(facts.function.name) if facts.function else None
     if judged is None or judged.function != facts.function:
         raise _Denial("unknown_function")

@@ -12,13 +12,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
+from callgate.catalog import Derived
 from callgate.cedar.entities import call_entity
 from callgate.cedar.grants import BadCondition, grant_text
 from callgate.cedar.people import may
-from callgate.cedar.policies import InvalidPolicies, PolicySet
+from callgate.cedar.policies import PolicySet
 from callgate.cedar.schema import cedar_schema
 from callgate.control import GrantBook
-from callgate.errors import BrokerAway, LostRace
+from callgate.errors import BrokerAway, ConfigurationError, LostRace
 from callgate.log import Log
 from callgate.records import Records
 from contracts.events import ArgumentsAmended, GrantUse
@@ -46,8 +47,8 @@ class GrantUses:
         self._records = records
         self._catalog = catalog
         self._clock = clock
-        self._schema = cedar_schema(catalog)
-        self._parsed: OrderedDict[str, PolicySet | None] = OrderedDict()
+        self._schema = Derived(catalog, cedar_schema)
+        self._parsed: OrderedDict[tuple[str, Catalog], PolicySet | None] = OrderedDict()
         self._turn = asyncio.Lock()
         """Calls of this process wait for each other here rather than lose races on CONTROL."""
 
@@ -102,13 +103,14 @@ class GrantUses:
 
     def _policies_of(self, grant: Grant) -> PolicySet | None:
         """The grant's Cedar, parsed once; None where it is not what its structured form generates."""
-        if grant.digest in self._parsed:
-            self._parsed.move_to_end(grant.digest)
-            return self._parsed[grant.digest]
+        key = (grant.digest, self._catalog.snapshot)
+        if key in self._parsed:
+            self._parsed.move_to_end(key)
+            return self._parsed[key]
         parsed = self._load(grant)
         if parsed is None:
             logger.error("a grant is void: its policy is not its own", extra={"grant": grant.data.grant_id})
-        self._parsed[grant.digest] = parsed
+        self._parsed[key] = parsed
         if len(self._parsed) > _PARSED:
             self._parsed.popitem(last=False)
         return parsed
@@ -118,7 +120,7 @@ class GrantUses:
         try:
             if function is None or grant_text(grant.data, function) != grant.data.policy:
                 return None
-            policies = PolicySet.load({"grant.cedar": grant.data.policy}, self._schema)
-        except (BadCondition, InvalidPolicies):
+            policies = PolicySet.load({"grant.cedar": grant.data.policy}, self._schema())
+        except (BadCondition, ConfigurationError):
             return None
         return None if policies.validate() else policies

@@ -13,7 +13,6 @@ from callgate.jsontext import JsonTextError, parse
 from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
 from contracts.events import Allowed, ApprovalRequired, ArgumentsMasked, Denied, EventData, GrantUse, Recorded
-from contracts.functions import Catalog
 from contracts.lifecycle import Call
 from contracts.model import JsonValue
 from services.policy.domain import (
@@ -47,7 +46,6 @@ class Policy:
         log: Log,
         sealer: Sealer,
         rules: Callable[[], Rules],
-        catalog: Catalog,
         sessions: Sessions,
         freezes: FreezeBook,
         grants: GrantUses,
@@ -56,7 +54,6 @@ class Policy:
         self._log = log
         self._sealer = sealer
         self._rules = rules
-        self._catalog = catalog
         self._sessions = sessions
         self._freezes = freezes
         self._grants = grants
@@ -75,7 +72,7 @@ class Policy:
             use = await self._grants.use(recorded.ref, facts, verdict, rules)
         if use is not None:
             verdict = decide_granted(rules, facts)
-        await self._append(verdict, facts, recorded, delivery, use)
+        await self._append(verdict, facts, rules, recorded, delivery, use)
 
     async def _on_amended(self, recorded: Recorded, delivery: Delivery) -> None:
         """3, of arguments that a person changed: others than the author must approve, so no grant counts."""
@@ -86,7 +83,7 @@ class Policy:
         rules = self._rules()
         facts = await self._facts(recorded, rules)
         verdict = decide_amended(rules, facts, asked.data.requirements, asked.event.at)
-        await self._append(verdict, facts, recorded, delivery)
+        await self._append(verdict, facts, rules, recorded, delivery)
 
     async def on_approved(self, recorded: Recorded, delivery: Delivery) -> None:
         """3, again: under the policies of this moment, with the votes that the chain proves."""
@@ -96,7 +93,8 @@ class Policy:
             return  # answered already, or no part of the chain
         rules = self._rules()
         facts = await self._facts(masked, rules)
-        await self._append(decide_approved(rules, facts, _met_by(call), asked.event.at), facts, recorded, delivery)
+        verdict = decide_approved(rules, facts, _met_by(call), asked.event.at)
+        await self._append(verdict, facts, rules, recorded, delivery)
 
     async def _facts(self, recorded: Recorded, rules: Rules) -> CallFacts:
         masked = recorded.data
@@ -105,7 +103,8 @@ class Policy:
         refusal = next((code for code in masked.uninspectable if code in _NAMED), "uninspectable")
         wanted = rules.policies is not None and rules.policies.mentions_session
         return CallFacts(
-            function=self._catalog.get(masked.function),
+            function=rules.known(masked.function),
+            barred=rules.barred.get(masked.function),
             principal=masked.principal,
             arguments=arguments,
             view=view,
@@ -137,11 +136,12 @@ class Policy:
         self,
         verdict: Verdict,
         facts: CallFacts,
+        rules: Rules,
         answers: Recorded,
         delivery: Delivery,
         use: GrantUse | None = None,
     ) -> None:
-        digest = self._catalog.digest_of(facts.function.name) if facts.function else _UNKNOWN_FUNCTION
+        digest = rules.functions[facts.function.name].digest if facts.function else _UNKNOWN_FUNCTION
         draft = Draft(uuid7(), facts.now, event_of(verdict, digest, use))
         await self._log.append(draft, answers, traceparent=delivery.traceparent)
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from callgate.cedar.policies import InvalidPolicies, PolicySet
+from callgate.cedar.policies import InvalidPolicies, PolicyProblem, PolicySet
 from callgate.cedar.schema import cedar_schema
 from callgate.errors import BrokerAway, ConfigurationError, LostRace, TooLarge
 from callgate.keyring import BadSignature
 from callgate.records import Records
-from contracts.functions import Catalog
+from contracts.functions import Catalog, HttpConnection
 from contracts.records import ConnectionRegistered, PolicySetPublished, RecordData
 from contracts.subjects import CONTROL, POLICY_SET_SUBJECT, connection_subject
 from services.policy.domain import Rules, prepare
@@ -39,15 +39,23 @@ def read_files(folder: Path) -> dict[str, str]:
 
 def load_rules(files: dict[str, str], catalog: Catalog) -> Rules:
     """The rules of valid policies. InvalidPolicies lists every problem with file and line."""
+    catalog = catalog.snapshot
     policies = PolicySet.load(files, cedar_schema(catalog))
-    problems = policies.validate()
+    problems = problems_of(policies, catalog)
     if problems:
         raise InvalidPolicies(problems)
     return prepare(catalog, policies)
 
 
+def problems_of(policies: PolicySet, catalog: Catalog) -> list[PolicyProblem]:
+    """What validation says, but for policies that name functions of MCP servers which are not found yet: until they
+    are, nothing is asked that such a policy could decide."""
+    early = {one.id for one in policies.policies.values() if any(catalog.awaits(action) for action in one.actions)}
+    return [problem for problem in policies.validate() if problem.policy not in early]
+
+
 class PolicySource:
-    """Keeps the rules in force in `current`."""
+    """Knows the rules in force."""
 
     def __init__(
         self,
@@ -66,19 +74,36 @@ class PolicySource:
         """What the last look read."""
         self._seen: dict[str, str] = {}
         """What was taken up, or refused."""
+        self._files: dict[str, str] = {}
+        """What is in force."""
         self._complaint = ""
-        self.current: Rules | None = None
+        self._rules: Rules | None = None
+        self._of: Catalog = catalog.snapshot
+        """The functions that the rules were made for."""
+
+    @property
+    def current(self) -> Rules | None:
+        """The rules in force, for the functions that are known now."""
+        known = self._catalog.snapshot
+        if self._rules is not None and known is not self._of:
+            self._rules = self._renewed(known)
+            self._of = known
+        return self._rules
 
     async def start(self) -> None:
         """Loads and publishes. ConfigurationError where the policies are invalid: without rules it helps nobody."""
         files = read_files(self._folder)
-        rules = load_rules(files, self._catalog)
+        known = self._catalog.snapshot
+        rules = load_rules(files, known)
         await self._publish(rules, files)
-        for name, connection in self._catalog.connections.items():
+        for name, connection in known.connections.items():
+            if not isinstance(connection, HttpConnection):
+                continue  # its functions are found, and stand on CONTROL as they are
             functions = {f"{name}.{f}": self._catalog.digest_of(f"{name}.{f}") for f in connection.functions}
             registered = ConnectionRegistered(connection=name, functions=functions)
             await self._publish_changed(connection_subject(name), registered)
-        self._seen, self.current = files, rules
+        self._seen = self._files = files
+        self._rules, self._of = rules, known
 
     async def watch(self) -> None:
         """Looks for changed files, until cancelled."""
@@ -102,14 +127,28 @@ class PolicySource:
         if files != looked:
             return  # perhaps still being written
         try:
-            rules = load_rules(files, self._catalog)
+            known = self._catalog.snapshot
+            rules = load_rules(files, known)
             await self._publish(rules, files)
         except ConfigurationError as error:
             self._complain(error)
             self._seen = files  # said once, not every second
             return
-        self._seen, self._complaint, self.current = files, "", rules
+        self._seen = self._files = files
+        self._complaint, self._rules, self._of = "", rules, known
         logger.info("policies reloaded", extra={"policy_set": rules.policies.digest if rules.policies else None})
+
+    def _renewed(self, known: Catalog) -> Rules:
+        """The rules of the policies in force for other functions than before. What the policies say of a function that
+        no longer fits is an error in each call that meets it, and so a denial."""
+        try:
+            policies = PolicySet.load(self._files, cedar_schema(known))
+            for problem in problems_of(policies, known):
+                logger.error("a policy does not fit the functions that were found: %s", problem)
+            return prepare(known, policies)
+        except ConfigurationError:
+            logger.exception("the functions that were found cannot be judged; every call is denied")
+            return Rules(None, {})
 
     def _complain(self, error: ConfigurationError) -> None:
         if error.detail != self._complaint:

@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 from contracts import events as e
 from contracts import records as r
+from contracts.functions import ToolHints
 from contracts.identity import Principal
 from contracts.subjects import CallRef, Partition, genesis_subject, session_key_subject
+from contracts.tools import ToolDefinition
 
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
 LATER = datetime(2026, 1, 31, 12, 15, tzinfo=UTC)
@@ -110,6 +112,25 @@ RECORD_SAMPLES: tuple[tuple[str, r.RecordData], ...] = (
     (genesis_subject(Partition(1, 0)), r.Genesis(epoch=1, shard=0, shards=2)),
     ("control.policy_set", r.PolicySetPublished(policy_set=DIGEST, files={"calls.cedar": 'permit(é);\n// "x"'})),
     ("control.connection.crm", r.ConnectionRegistered(connection="crm", functions={"crm.read": DIGEST})),
+    (
+        "control.tool.files.read_file.found",
+        r.ToolFound(
+            connection="files",
+            function="read_file",
+            definition=ToolDefinition(
+                tool="read-file",
+                title="Read a file",
+                description="The text of a file.",
+                input={"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
+                output={"type": "object"},
+                hints=ToolHints(read_only=True),
+            ),
+        ),
+    ),
+    (
+        "control.tool.files.read_file.accepted",
+        r.ToolAccepted(connection="files", function="read_file", definition=DIGEST, by=REVIEWER),
+    ),
     (
         "control.grant.g1",
         r.GrantedV1(grant_id="g1", by=REVIEWER, policy="permit(…);", uses=3, expires_at=LATER, reason="release"),

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.executor.credentials import CredentialHeader, Secret
-from services.executor.http import Completed, HttpRunner, NotSent, Outcome, Unknown
+from services.executor.http import HttpRunner
+from services.executor.outcomes import Completed, NotSent, Outcome, Unknown
 from services.executor.request import HttpRequest
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

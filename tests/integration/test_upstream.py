@@ -17,7 +17,8 @@ from contracts.functions import Catalog, Credential, HttpConnection
 from examples.upstream import server
 from examples.upstream_ledger import Ledger, journalled_executions
 from services.executor.credentials import read_credential
-from services.executor.http import Completed, HttpRunner, Outcome, Unknown
+from services.executor.http import HttpRunner
+from services.executor.outcomes import Completed, Outcome, Unknown
 from services.executor.request import build_request
 
 TOKEN = "upstream-token-7b1e"

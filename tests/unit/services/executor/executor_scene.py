@@ -23,7 +23,9 @@ from contracts.subjects import CONTROL
 from services.executor.credentials import CredentialHeader
 from services.executor.grants import GrantChecks
 from services.executor.handlers import Executor
-from services.executor.http import Completed, HttpRunner, NotSent, Outcome
+from services.executor.http import HttpRunner
+from services.executor.http_functions import HttpFunctions
+from services.executor.outcomes import Completed, NotSent, Outcome
 from services.executor.request import HttpRequest
 
 SKEW = 2.0
@@ -100,6 +102,10 @@ class Control:
         return self.stands.get(subject)
 
 
+async def _nothing_new() -> None:
+    """The catalog of these tests never changes."""
+
+
 class Scene:
     def __init__(self) -> None:
         self.clock = Clock()
@@ -116,9 +122,9 @@ class Scene:
         return Executor(
             log=self.log,
             sealer=self.sealer.as_sealer,
-            runner=cast(HttpRunner, self.runner),
+            runners={"http": HttpFunctions(cast(HttpRunner, self.runner), self.environ)},
             catalog=self.catalog,
-            environ=self.environ,
+            keep_up=_nothing_new,
             instance=instance,
             freezes=self.freezes.as_book,
             grants=GrantChecks(cast(Records, self.control)),

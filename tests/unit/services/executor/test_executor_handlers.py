@@ -30,7 +30,7 @@ from contracts.events import (
 from contracts.records import Granted, GrantRevoked, GrantUsed
 from contracts.subjects import grant_revoked_subject, grant_subject, grant_use_subject
 from services.executor import handlers
-from services.executor.http import Completed, NotSent, Outcome, Unknown
+from services.executor.outcomes import Completed, NotSent, Outcome, Unknown
 
 # The order of effects
 

@@ -14,7 +14,7 @@ from memory_log import NOW
 
 from callgate.errors import BrokerAway, Rejected, Retryable
 from contracts.events import ExecutionStarted, OutcomeUnknown, Recorded
-from services.executor.http import NotSent, Outcome, Unknown
+from services.executor.outcomes import NotSent, Outcome, Unknown
 
 UNKNOWN = ["execution_started", "outcome_unknown"]
 AGAIN = [*UNKNOWN, "outcome_settled"]

@@ -99,7 +99,6 @@ class Scene:
             log=self.log,
             sealer=self.sealer.as_sealer,
             rules=lambda: self.rules,
-            catalog=CATALOG,
             sessions=cast(Sessions, self.sessions),
             freezes=self.freezes.as_book,
             grants=cast(GrantUses, self.grants),
