@@ -11,7 +11,13 @@ from typing import Any
 
 import orjson
 
+from callgate.jsontext import dump, parse
+
 FINDINGS_TOLD = 20
+CHANGES_TOLD = 20
+"""Of each amendment."""
+VALUE_TOLD = 200
+"""Characters of a value, and of a reason five times as many."""
 _NOT_AGAIN = "Do not make the same call again: the answer would be the same."
 _CHANGE = "Change the arguments as said here and call again."
 _LATER = "You may make the same call again later."
@@ -83,9 +89,9 @@ def answer_of(document: Mapping[str, Any]) -> Answer:
             f"The function was run and answered (status {status}), but its answer is not shown: {withheld}. "
             "Do not make the same call again to see it."
         )
-        return Answer(text, is_error)
+        return Answer(text, is_error, " ".join(_people(document)) or None)
     text, body, has_body = _body(result.get("body"))
-    return Answer(text, is_error, _notes(status if is_error else None, document.get("findings", ())), body, has_body)
+    return Answer(text, is_error, _notes(status if is_error else None, document), body, has_body)
 
 
 def _body(body: Any) -> tuple[str, Any, bool]:
@@ -104,13 +110,41 @@ def _float(text: str) -> float | str:
     return number if math.isfinite(number) else text
 
 
-def _notes(status: int | None, findings: Sequence[Mapping[str, str]]) -> str | None:
+def _notes(status: int | None, document: Mapping[str, Any]) -> str | None:
     notes = [f"The function answered with an error, status {status}."] if status is not None else []
+    notes += _people(document)
+    findings: Sequence[Mapping[str, str]] = document.get("findings", ())
     if findings:
         places = list(dict.fromkeys(f"{one['entity']} at {one['path'] or '/'}" for one in findings))
         more = f", and {len(places) - FINDINGS_TOLD} more" if len(places) > FINDINGS_TOLD else ""
         notes.append(f"Callgate masked part of this answer: {', '.join(places[:FINDINGS_TOLD])}{more}.")
     return " ".join(notes) or None
+
+
+def _people(document: Mapping[str, Any]) -> list[str]:
+    """What people did about the call: a model that goes by what it asked for would draw the wrong conclusions."""
+    notes = [_amendment(one) for one in document.get("amendments", ())]
+    if "settlement" in document and document.get("detail"):
+        notes.append(document["detail"])
+    return notes
+
+
+def _amendment(amendment: Mapping[str, Any]) -> str:
+    changed: Any = parse(orjson.dumps(amendment.get("changes", [])), numbers="lossless")  # as they stand in the views
+    told = [f"{one['path'] or '/'}: {_side(one, 'before')} → {_side(one, 'after')}" for one in changed[:CHANGES_TOLD]]
+    if len(changed) > CHANGES_TOLD or amendment.get("more"):
+        told.append("and more")
+    what = f" ({'; '.join(told)})" if told else ""
+    reason = f" They said: {_cut(amendment['reason'], 5 * VALUE_TOLD)}" if amendment.get("reason") else ""
+    return f"A reviewer changed the arguments before this was run{what}; the answer is to those.{reason}"
+
+
+def _side(change: Mapping[str, Any], side: str) -> str:
+    return _cut(dump(change[side]).decode(), VALUE_TOLD) if side in change else "nothing"
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def _refusal(document: Mapping[str, Any]) -> str:

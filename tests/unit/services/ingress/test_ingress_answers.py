@@ -116,3 +116,49 @@ def test_how_else_a_call_stands() -> None:
     assert standing(outcome("pending", event="arguments_masked")) == "being judged by policy"
     assert standing(outcome("running", event="execution_started")) == "being run"
     assert standing(outcome("pending", event="something_new")) == "on its way"
+
+
+def amended(changes: bytes, **more: Any) -> dict[str, Any]:
+    return {"by": "fina", "at": "2026-01-31T12:00:00Z", "changes": orjson.Fragment(changes)} | more
+
+
+def test_a_model_is_told_what_a_reviewer_changed_before_its_call_ran() -> None:
+    changes = b"""[{"path":"/amount","before":400.00,"after":40},{"path":"/note","before":"[PERSON]"},
+        {"path":"/to","after":{"iban":"[IBAN_CODE]","n":123456789012345678901.50}}]"""
+    answer = answer_of(completed(orjson.Fragment(b"{}"), amendments=[amended(changes, reason="too much")]))
+    assert answer.notes == (
+        'A reviewer changed the arguments before this was run (/amount: 400.00 → 40; /note: "[PERSON]" → nothing; '
+        '/to: nothing → {"iban":"[IBAN_CODE]","n":123456789012345678901.50}); the answer is to those. '
+        "They said: too much"
+    )
+    assert answer.text == "{}"
+
+
+def test_changes_that_do_not_open_or_are_many_stay_short() -> None:
+    closed = {"by": "fina", "at": "2026-01-31T12:00:00Z"}
+    assert answer_of(completed(None, amendments=[closed])).notes == (
+        "A reviewer changed the arguments before this was run; the answer is to those."
+    )
+    many = orjson.dumps([{"path": f"/{n}", "before": "x" * 1000, "after": n} for n in range(100)])
+    notes = answer_of(completed(None, amendments=[amended(many, more=True, reason="y" * 9000)])).notes
+    assert notes is not None
+    assert len(notes) < 20 * 250 + 1200
+    assert "/19: " in notes
+    assert "/20: " not in notes
+    assert "; and more);" in notes
+
+
+def test_a_model_is_told_that_a_person_settled_it_also_where_the_answer_is_withheld() -> None:
+    settled: dict[str, Any] = {
+        "settlement": {"outcome": "done", "at": "2026-01-31T12:00:00Z"},
+        "detail": "A person looked into it.",
+    }
+    answer = answer_of(completed({}, status=500, findings=[{"path": "/a", "entity": "PERSON"}], **settled))
+    assert answer.notes == (
+        "The function answered with an error, status 500. A person looked into it. "
+        "Callgate masked part of this answer: PERSON at /a."
+    )
+    answer = answer_of(completed(None, withheld="too_large", amendments=[amended(b"[]")], **settled))
+    assert answer.notes is not None
+    assert answer.notes.startswith("A reviewer changed the arguments")
+    assert answer.notes.endswith("A person looked into it.")
