@@ -78,7 +78,8 @@ NOTICED: tuple[type[EventData], ...] = (
 )
 """What notices tell of. How an approved call ended is told after `approved`: most calls need nobody's approval."""
 _WAITING_NOTICES = 4096
-"""Notices that may wait for their next attempt at the same time; beyond that even working endpoints wait."""
+"""What may wait at the same time: notices for their next attempt, and approved calls for their end, of which notices
+tell too. Beyond that even working endpoints, and new questions, wait."""
 _NOTICES_KEPT = 30 * 86_400.0
 
 
@@ -154,11 +155,15 @@ def consumers(
         for partition in partitions(epoch, shards)
         for role, events in CONSUMED.items()
     )
+
+    def waiting(stream: str, name: str, filters: list[str]) -> ConsumerSpec:
+        return _durable(stream, name, Role.APPROVAL, filters, ack_wait, _WAITING_NOTICES)
+
     of_notices = (
-        durable(partition.stream, APPROVAL_NOTICES, Role.APPROVAL, _filters(NOTICED, partition))
+        waiting(partition.stream, APPROVAL_NOTICES, _filters(NOTICED, partition))
         for partition in partitions(epoch, shards)
     )
-    sends = _durable(NOTICES, APPROVAL_SENDS, Role.APPROVAL, [NOTICES_DUE], ack_wait, _WAITING_NOTICES)
+    sends = waiting(NOTICES, APPROVAL_SENDS, [NOTICES_DUE])
     return (durable(TIMERS, APPROVAL_TIMERS, Role.APPROVAL, [TIMERS_DUE]), sends, *of_notices, *of_calls)
 
 

@@ -16,7 +16,14 @@ from approval_scene import Scene, eventually, requirement, scene
 from notice_scene import replica, vote
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from callgate.delivery import now
+from callgate.ids import uuid7
+from callgate.log import Draft
+from callgate.platform import Platform
+from callgate.streams import DEFAULT_MAX_ACK_PENDING
 from cli.notice_commands import list_deliveries, send_again
+from contracts.events import Approved, Proof, VoteCast
+from contracts.identity import Principal, Role
 
 
 @dataclass
@@ -253,3 +260,28 @@ async def test_a_slow_receiver_keeps_nobody_else_waiting(tmp_path: Path, receive
         bodies = await receiver.received(2)
         assert bodies[1]["type"] == "approval.approved"
         receiver._over.set()
+
+
+async def approve(stage: Scene, approval: Platform) -> None:
+    """A call that was approved, and goes no further."""
+    asked = await stage.ask(requirement())
+    fina = Principal(id="fina", issuer="https://issuer.example", groups=("finance",))
+    proof = Proof(issuer=fina.issuer, subject=fina.id, digest=asked.digest)
+    vote = VoteCast(reviewer=fina, decision="approve", proof=proof)
+    cast = await approval.log.append(Draft(uuid7(), now(), vote), asked)
+    await approval.log.append(Draft(uuid7(), now(), Approved(votes=(cast.event.event_id,))), cast)
+
+
+async def test_calls_that_run_for_long_keep_nobody_from_hearing_of_the_next(tmp_path: Path, receiver: Receiver) -> None:
+    secret(tmp_path, "secret")
+    running = DEFAULT_MAX_ACK_PENDING + 1
+    settings = [hook(tmp_path, receiver.url, events=["approval.required"])]
+    async with scene(tmp_path, webhooks=settings) as stage:
+        async with stage.here.platform(Role.APPROVAL) as approval:
+            for _ in range(running):
+                await approve(stage, approval)
+        async with replica(stage):
+            await receiver.received(running)
+            asked = await stage.ask(requirement())
+            bodies = await receiver.received(running + 1)
+    assert str(asked.ref) in {body["data"]["call"] for body in bodies}
