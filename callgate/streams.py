@@ -78,8 +78,9 @@ NOTICED: tuple[type[EventData], ...] = (
 )
 """What notices tell of. How an approved call ended is told after `approved`: most calls need nobody's approval."""
 _WAITING_NOTICES = 4096
-"""What may wait at the same time: notices for their next attempt, and approved calls for their end, of which notices
-tell too. Beyond that even working endpoints, and new questions, wait."""
+"""Notices that may wait for their next attempt at the same time; beyond that even working endpoints wait."""
+_WAITING_ENDS = 1024
+"""Approved calls whose end is waited for, to be told, at the same time; beyond that new questions wait to be told."""
 _NOTICES_KEPT = 30 * 86_400.0
 
 
@@ -155,15 +156,13 @@ def consumers(
         for partition in partitions(epoch, shards)
         for role, events in CONSUMED.items()
     )
-
-    def waiting(stream: str, name: str, filters: list[str]) -> ConsumerSpec:
-        return _durable(stream, name, Role.APPROVAL, filters, ack_wait, _WAITING_NOTICES)
-
     of_notices = (
-        waiting(partition.stream, APPROVAL_NOTICES, _filters(NOTICED, partition))
+        _durable(
+            partition.stream, APPROVAL_NOTICES, Role.APPROVAL, _filters(NOTICED, partition), ack_wait, _WAITING_ENDS
+        )
         for partition in partitions(epoch, shards)
     )
-    sends = waiting(NOTICES, APPROVAL_SENDS, [NOTICES_DUE])
+    sends = _durable(NOTICES, APPROVAL_SENDS, Role.APPROVAL, [NOTICES_DUE], ack_wait, _WAITING_NOTICES)
     return (durable(TIMERS, APPROVAL_TIMERS, Role.APPROVAL, [TIMERS_DUE]), sends, *of_notices, *of_calls)
 
 
