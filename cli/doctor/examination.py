@@ -10,6 +10,7 @@ from callgate.identity.fetch import AiohttpFetcher, FetchFailed
 from callgate.settings import Settings, mistyped
 from cli import output
 from cli.doctor.broker import Visit, examine_broker, visit
+from cli.doctor.channels import examine_channels
 from cli.doctor.durability import durability_of_file, durability_of_monitoring, durability_unseen
 from cli.doctor.findings import Finding, show
 from cli.doctor.local import examine_credentials, examine_development, examine_keys, examine_policies
@@ -32,6 +33,7 @@ async def examine(settings: Settings, monitors: Sequence[str] = ()) -> int:
     findings += examine_credentials(settings)
     findings += await examine_connections(settings, up=up)
     findings += await examine_issuers(settings, up=up)
+    findings += await examine_channels(settings)
     findings += examine_development(settings)
     show(findings)
     return _conclude(findings)
