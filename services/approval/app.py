@@ -113,7 +113,7 @@ async def build(platform: Platform) -> Service:
         catalog=platform.catalog,
         clock=platform.clock,
     )
-    hooked = told.hook(approval, authenticator)
+    hooked = told.hook(approval, authenticator, identity.revocations.ended)
     looks = Looks(platform.records, platform.clock)
     ways = Ways(clients, settings, fetcher)
     cookies = Cookies(platform.sealer, platform.clock, settings.approval.secure_cookies)

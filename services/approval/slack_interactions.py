@@ -72,20 +72,27 @@ class Pressed:
 
 
 class NotMapped(Exception):
-    """The Slack user is nobody here. Its text is for them."""
+    """The Slack user is nobody here, or nobody any more. Its text is for them."""
 
 
 class Interactions:
     """Takes payloads of Slack's, however they come. `drain` waits for votes under way."""
 
     def __init__(
-        self, settings: SlackSettings, api: SlackApi, approval: Deciding, clock: Callable[[], datetime]
+        self,
+        settings: SlackSettings,
+        api: SlackApi,
+        approval: Deciding,
+        clock: Callable[[], datetime],
+        ended: Callable[[Principal], bool],
     ) -> None:
+        """`ended`: whose identity is revoked, so that no word of theirs counts."""
         self._by_user = {person.user: person for person in settings.people if person.user}
         self._by_email = {person.email.lower(): person for person in settings.people if person.email}
         self._api = api
         self._approval = approval
         self._clock = clock
+        self._ended = ended
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def take(self, payload: Mapping[str, Any]) -> Answer:
@@ -169,13 +176,16 @@ class Interactions:
             raise NotMapped(
                 "Your Slack account stands for nobody who may decide. Ask the operators of Callgate to map it."
             )
-        return Principal(
+        principal = Principal(
             id=person.id,
             issuer=f"{self._api.client.base_url}{pressed.team}",
             groups=person.groups,
             token_id=f"slack:{pressed.user}",
             authenticated_at=self._clock(),
         )
+        if self._ended(principal):
+            raise NotMapped("Your identity was revoked here, so you cannot decide.")
+        return principal
 
     async def _by_address(self, user_id: str, team: str) -> SlackPerson | None:
         user = (await self._api.read("users.info", user=user_id)).get("user")
@@ -205,10 +215,10 @@ class Interactions:
     def _start(self, work: Any) -> "asyncio.Task[Any]":
         task = asyncio.create_task(work)
         self._under_way.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._forget)
         return task
 
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
+    def _forget(self, task: "asyncio.Task[Any]") -> None:
         self._under_way.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("an interaction failed", extra={"error": describe(error)})

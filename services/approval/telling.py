@@ -15,6 +15,7 @@ from callgate.identity.authenticator import Authenticator
 from callgate.identity.used_proofs import JetStreamUsedProofs
 from callgate.platform import Platform
 from callgate.streams import APPROVAL_NOTICES, APPROVAL_SENDS
+from contracts.identity import Principal
 from contracts.subjects import deliver_subject
 from services.approval.channels import Channels, Medium
 from services.approval.handlers import Deciding
@@ -59,8 +60,8 @@ class Telling:
     _webhooks: Webhooks
     _teams: Teams | None
 
-    def hook(self, approval: Deciding, authenticator: Authenticator) -> Hooked:
-        """What lets people answer."""
+    def hook(self, approval: Deciding, authenticator: Authenticator, ended: Callable[[Principal], bool]) -> Hooked:
+        """What lets people answer, but for those whose identity is revoked (`ended`)."""
         settings = self._platform.settings.approval
         operators = frozenset(settings.operators)
         routers = [notice_routes(self.channels, authenticator, operators)]
@@ -68,7 +69,7 @@ class Telling:
         drain: list[Interactions] = []
         if self._slack is not None:
             slack, api = self._slack
-            interactions = Interactions(slack, api, approval, self._platform.clock)
+            interactions = Interactions(slack, api, approval, self._platform.clock, self._at_any_issuer(ended))
             drain.append(interactions)
             if slack.app_token_file is not None:
                 background.append(SocketMode(interactions, api, slack.app_token_file).keep)
@@ -85,6 +86,15 @@ class Telling:
             await self._http.close()
 
         return Hooked(tuple(routers), tuple(background), close)
+
+    def _at_any_issuer(self, ended: Callable[[Principal], bool]) -> Callable[[Principal], bool]:
+        """Slack is told who somebody is at whichever issuer, so a revocation of them at any of ours counts there."""
+        issuers = [issuer.issuer for issuer in self._platform.settings.identity.issuers]
+
+        def ended_anywhere(person: Principal) -> bool:
+            return any(ended(person.model_copy(update={"issuer": one})) for one in (person.issuer, *issuers))
+
+        return ended_anywhere
 
 
 def telling(platform: Platform, views: Views, policies: PublishedPolicies, history: History) -> Telling:

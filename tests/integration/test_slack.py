@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from approval_scene import AGENT, Scene, requirement, scene
+from deployment import new_call
 from deployment import sealed as seal
 from notice_scene import replay, replica, settled, unknown_after
 from slack_stand_in import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Message, SlackStandIn, signed_request, slack_stand_in
@@ -37,8 +38,8 @@ from contracts.events import (
     VoteCast,
 )
 from contracts.identity import Principal, Role
-from contracts.records import Accessed
-from contracts.subjects import ACCESS, CallRef, access_filter
+from contracts.records import Accessed, Revoked
+from contracts.subjects import ACCESS, CallRef, access_filter, revocation_subject
 from services.approval.slack_blocks import APPROVE, OPEN, REJECT, SETTLE
 
 FINANCE, BOARD = "C0FINANCE", "C0BOARD"
@@ -187,6 +188,30 @@ async def test_a_restart_and_a_replayed_stream_send_nothing_again(stage: Scene, 
         await settled(stage, open_calls=1)
     assert len(slack.posted()) == 2
     assert slack.calls[sent:].count("chat.postMessage") == 1
+
+
+@pytest.mark.parametrize("at_an_issuer", [False, True])
+async def test_whose_identity_is_revoked_cannot_decide_there(
+    stage: Scene, slack: SlackStandIn, at_an_issuer: bool
+) -> None:
+    async with stage.here.platform(Role.APPROVAL) as approval:
+        revocation = uuid7()
+        reason = await seal(approval, new_call(approval, "revoker"), revocation, "reason", b"left", "view")
+        issuer = stage.issuer.url if at_an_issuer else None
+        revoked = Revoked(
+            revocation_id=revocation, scope="subject", target="finn", issuer=issuer, by=AGENT, reason=reason
+        )
+        await approval.records.publish(revocation_subject(revocation), revoked, now(), 0)
+    async with replica(stage) as http:
+        asked = await stage.ask(requirement(quorum=2))
+        message = await first(slack)
+        assert await press(http, slack.press(message, APPROVE, FINN)) == (200, None)
+        await slack.until(lambda: told_to(slack, FINN))
+        assert "revoked" in slack.told[0][2]
+        assert await press(http, slack.press(message, APPROVE, FINA)) == (200, None)
+        await stage.until(asked.ref, "vote_cast")
+        call = (await stage.ingress.log.read(asked.ref)).call
+    assert [vote.data.reviewer.id for vote in call.votes if isinstance(vote.data, VoteCast)] == ["fina"]
 
 
 async def test_a_rejection_asks_for_a_reason_first(stage: Scene, slack: SlackStandIn) -> None:
