@@ -32,7 +32,7 @@ from callgate.identity.settings import ClientCertificateSettings, IssuerSettings
 from callgate.ingress_settings import IngressSettings
 from callgate.limit_settings import LimitSettings
 from callgate.masking_settings import MaskingSettings
-from callgate.settings_errors import Source, mistyped_variables, schema_problems
+from callgate.settings_errors import Source, mistyped_variables, route_problems, schema_problems
 from callgate.yaml_text import read_yaml
 from contracts.functions import Catalog, Connection, McpConnection, Name
 from contracts.model import Contract
@@ -196,7 +196,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
         raise ConfigurationError("bad_configuration", "\n".join(problems)) from None
     except SettingsError:
         raise ConfigurationError("bad_configuration", _not_json()) from None
-    wrong = schema_problems(settings.connections, source)
+    wrong = schema_problems(settings.connections, source) + route_problems(settings.connections, source)
     if wrong:
         raise ConfigurationError("bad_configuration", "\n".join(wrong))
     return _anchored(settings, path.parent)

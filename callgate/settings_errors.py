@@ -9,8 +9,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 
+from callgate.http_mapping.routes import undecided
 from callgate.schema_annotations import annotation_problems
-from contracts.functions import Connection, FunctionSpec, HttpConnection, ToolOverride
+from contracts.functions import MEDIA_TYPE, VARIABLE, Connection, FunctionSpec, HttpConnection, ToolOverride
 
 PREFIX = "CALLGATE_"
 _TESTS = PREFIX + "TEST_"
@@ -41,6 +42,8 @@ _WORDS = {
 _PATTERNS = {
     "^[a-z0-9][a-z0-9-]{0,62}$": "must be lower-case letters, digits and '-', 63 at most, e.g. payments-eu",
     "^[a-z][a-z0-9_]{0,62}$": "must be lower-case letters, digits and '_', a letter first, 63 at most",
+    VARIABLE: "must be the name of a variable, e.g. STRIPE_BASE_URL",
+    MEDIA_TYPE: "must be a JSON type, application/x-www-form-urlencoded or text/*, in lower case",
 }
 
 
@@ -144,6 +147,19 @@ def _declared(connection: Connection) -> tuple[str, Mapping[str, FunctionSpec | 
     if isinstance(connection, HttpConnection):
         return "functions", connection.functions
     return "tools", connection.tools
+
+
+def route_problems(connections: Mapping[str, Connection], source: Source) -> list[str]:
+    """The functions that the proxy could not tell requests into, each with its line."""
+    problems = []
+    for connection, declared in connections.items():
+        if not isinstance(declared, HttpConnection) or declared.proxy is None:
+            continue
+        for function, wrong in undecided(declared.functions):
+            location = ("connections", connection, "functions", function, "path")
+            name = ".".join(location)
+            problems.append(f"{source.place(location)}: {name}: {wrong}; change one, or leave out `proxy:`")
+    return problems
 
 
 def _wrong_in(schema: Any) -> list[tuple[Sequence[str | int], str]]:

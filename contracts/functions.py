@@ -28,6 +28,12 @@ PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+MEDIA_TYPE = rf"^({JSON}|application/[a-z0-9][a-z0-9.-]*\+json|{FORM}|text/[a-z0-9][a-z0-9.+-]*)$"
+MediaType = Annotated[str, Field(pattern=MEDIA_TYPE)]
+"""Of a body that masking can read."""
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+Variable = Annotated[str, Field(pattern=VARIABLE)]
 
 
 class Credential(Contract):
@@ -73,12 +79,15 @@ class FunctionSpec(Declared):
     """One function of an HTTP connection.
 
     `path` is a template such as `/customers/{id}`; its parameters come from the arguments, as do those
-    named in `query`. What remains is the JSON body (POST, PUT, PATCH) or more query parameters (GET, DELETE).
+    named in `query`. What remains is the body (POST, PUT, PATCH) or more query parameters (GET, DELETE).
     """
 
     method: Method = "POST"
     path: str
     query: tuple[str, ...] = ()
+    content: MediaType = Field(default=JSON, exclude_if=lambda content: content == JSON)
+    """The media type of its body: JSON of any kind, a form (application/x-www-form-urlencoded), or text/*, whose one
+    argument is the text. Left out where it is plain JSON, so that a digest is what it always was."""
 
     @model_validator(mode="after")
     def _parameters_exist(self) -> Self:
@@ -96,9 +105,38 @@ class FunctionSpec(Declared):
                 raise ValueError(f"query parameter {name!r} is no property of `input`")
         return self
 
+    @model_validator(mode="after")
+    def _body_declared(self) -> Self:
+        if self.content != JSON and not self.has_body:
+            raise ValueError(f"a {self.method} has no body, so it has no `content:` either")
+        if self.body_kind == "text" and self.body_parameter is None:
+            raise ValueError(f"`content: {self.content}` takes one string beside path and query, which is the body")
+        return self
+
     @property
     def path_parameters(self) -> tuple[str, ...]:
         return tuple(PLACEHOLDER.findall(self.path))
+
+    @property
+    def has_body(self) -> bool:
+        return self.method in ("POST", "PUT", "PATCH")
+
+    @property
+    def body_kind(self) -> Literal["json", "form", "text"]:
+        """How arguments become the body."""
+        if self.content == FORM:
+            return "form"
+        return "text" if self.content.startswith("text/") else "json"
+
+    @property
+    def body_parameter(self) -> str | None:
+        """The argument that is the body, where that is a text; None where no one string is left for it."""
+        placed = {*self.path_parameters, *self.query}
+        left = [(name, schema) for name, schema in self.input.get("properties", {}).items() if name not in placed]
+        if self.body_kind != "text" or len(left) != 1:
+            return None
+        name, schema = left[0]
+        return name if isinstance(schema, dict) and schema.get("type") == "string" else None
 
 
 class ToolHints(Contract):
@@ -135,12 +173,23 @@ class ConnectionBase(Contract):
     do."""
 
 
+class ProxySettings(Contract):
+    """What an agent sets to reach a connection through the proxy; `callgate env` prints it."""
+
+    env: tuple[Variable, ...] = ()
+    """Variables that its client reads the base URL from, e.g. STRIPE_BASE_URL; `<CONNECTION>_BASE_URL` where empty."""
+    token_env: tuple[Variable, ...] = ()
+    """Variables that its client reads its bearer token from: the agent's token for Callgate goes there."""
+
+
 class HttpConnection(ConnectionBase):
     """An HTTP API: where it is, how the executor proves itself to it, and its functions."""
 
     kind: Literal["http"] = "http"
     base_url: str
     functions: dict[Name, FunctionSpec] = Field(min_length=1)
+    proxy: ProxySettings | None = None
+    """Serve it at `/proxy/<connection>/` as well, for agents that speak its own HTTP; not at all where absent."""
 
     @field_validator("base_url")
     @classmethod

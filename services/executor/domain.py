@@ -22,7 +22,10 @@ class Authorised:
     function: Function
     allowed: Recorded
     arguments: Sealed
-    arguments_event_id: str
+    request: Sealed | None
+    """As it came through the proxy."""
+    sealed_in: str
+    """The id of the event in which both are sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def authorise(call: Call, order: Recorded, catalog: Catalog) -> Authorised | str
     data = allowed.data
     if not isinstance(data, Allowed) or catalog.digest_of(function.name) != data.function_digest:
         return "function_changed"
-    return Authorised(function, allowed, masked.arguments, recorded.event.event_id)
+    return Authorised(function, allowed, masked.arguments, masked.request, recorded.event.event_id)
 
 
 def _is_order(call: Call, order: Recorded) -> bool:

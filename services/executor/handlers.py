@@ -10,8 +10,10 @@ from typing import TypeVar
 from callgate.control import FreezeBook
 from callgate.delivery import Delivery
 from callgate.errors import BrokerAway, LostRace, Rejected, Retryable
+from callgate.http_mapping.errors import MappingError
+from callgate.http_mapping.received import Received
 from callgate.ids import uuid7
-from callgate.jsontext import JsonTextError, parse
+from callgate.jsontext import JsonTextError, dump, parse
 from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
 from contracts.events import (
@@ -22,6 +24,7 @@ from contracts.events import (
     OutcomeSettled,
     OutcomeUnknown,
     Recorded,
+    Sealed,
 )
 from contracts.freezes import FROZEN
 from contracts.functions import Catalog
@@ -40,7 +43,6 @@ from services.executor.domain import (
 )
 from services.executor.grants import GrantChecks
 from services.executor.outcomes import Attempt, Completed, NotSent, Outcome, Runner, Send
-from services.executor.request import RequestError
 
 logger = logging.getLogger("services.executor")
 
@@ -61,6 +63,8 @@ class Prepared:
     send: Send
     timeout: float
     idempotent: bool
+    proxied: bool
+    """Whether the agent is to have the answer's headers too."""
 
 
 class Executor:
@@ -168,7 +172,7 @@ class Executor:
         function = authorised.function
         connection = self._catalog.connections[function.connection]
         try:
-            place = Place(call.ref, authorised.arguments_event_id, "arguments")
+            place = Place(call.ref, authorised.sealed_in, "arguments")
             opening = self._sealer.open(authorised.arguments, place, "raw")
             frozen, raw = await asyncio.gather(self._frozen(call), opening)
             if frozen:
@@ -176,11 +180,22 @@ class Executor:
             arguments = parse(raw, numbers="exact")
             if not isinstance(arguments, dict):
                 return "arguments_not_an_object"
-            send = await self._runners[connection.kind].prepare(function, connection, arguments)
-        except (Rejected, JsonTextError, RequestError, CredentialError) as error:
+            received = await self._received(authorised, call.ref)
+            send = await self._runners[connection.kind].prepare(function, connection, arguments, received)
+        except (Rejected, JsonTextError, MappingError, CredentialError) as error:
             return error.code
         timeout = function.spec.timeout or connection.timeout
-        return Prepared(function.name, send, timeout, function.spec.idempotent)
+        return Prepared(function.name, send, timeout, function.spec.idempotent, received is not None)
+
+    async def _received(self, authorised: Authorised, ref: CallRef) -> Received | None:
+        """The request as it came through the proxy. Rejected also for what is none: it may hold a condition."""
+        if authorised.request is None:
+            return None
+        raw = await self._sealer.open(authorised.request, Place(ref, authorised.sealed_in, "request"), "raw")
+        try:
+            return Received.decode(raw)
+        except ValueError:
+            raise Rejected("request_malformed") from None
 
     async def _execute(self, call: Call, step: Run | Resume, prepared: Prepared, delivery: Delivery) -> None:
         """5, 6. An idempotent function whose outcome is unknown runs again here at once, a few times."""
@@ -258,12 +273,16 @@ class Executor:
             await self._insist(Draft(uuid7(), self._clock(), failed), started, delivery)
             return
         event_id, at = uuid7(), self._clock()
-        place = Place(started.ref, event_id, "result")
+
+        async def sealed(plain: bytes, field: str) -> Sealed:
+            return await _patiently(lambda: self._sealer.seal(plain, Place(started.ref, event_id, field), "raw", at))
+
         data = ExecutionCompleted(
             function=prepared.function,
             status=outcome.status,
             content_type=outcome.content_type[:200] or None,
-            result=await _patiently(lambda: self._sealer.seal(outcome.body, place, "raw", at)),
+            result=await sealed(outcome.body, "result"),
+            headers=await sealed(dump(outcome.headers), "headers") if prepared.proxied else None,
             size=len(outcome.body),
             truncated=outcome.truncated,
             duration_ms=round(outcome.duration_ms, 3),

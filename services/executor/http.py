@@ -18,6 +18,7 @@ from aiohttp.client_middlewares import ClientHandlerType
 from aiohttp.connector import Connection
 from yarl import URL
 
+from services.executor.answer_headers import shown
 from services.executor.body import BoundedBody
 from services.executor.credentials import CredentialHeader
 from services.executor.outcomes import Completed, NotSent, NotSentCode, Outcome, Unknown, UnknownCode
@@ -28,7 +29,7 @@ KEEP_ALIVE = 2.0
 gunicorn 2): a request that meets a closing connection has an unknown outcome, which costs a person's time."""
 
 _LARGE_BODY = 512 * 1024
-_HEADER_VALUE = re.compile(r"[\x21-\x7e]{1,256}")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,2046}[\x21-\x7e])?")
 _CONTENT_TYPE = re.compile(
     r"((?:application|audio|font|image|message|model|multipart|text|video)/(?!\S*[0-9]{4})[a-z][a-z0-9.+-]{0,80})"
     r"(?:\s*;\s*charset=\"?([a-z0-9_-]{1,20})\"?)?(?=\s*(?:;|$))",
@@ -110,7 +111,8 @@ class HttpRunner:
                 body, whole = await _read(response, response_limit)
                 content_type = _content_type(response.headers.get("Content-Type", ""))
                 duration_ms = (time.perf_counter() - started) * 1000
-                return Completed(response.status, content_type, body, not whole, duration_ms)
+                seen = shown(response.headers.items())
+                return Completed(response.status, content_type, body, not whole, duration_ms, seen)
         except Exception as error:  # whatever the library raises: only the code may leave, its text quotes values
             return Unknown(_unknown(error)) if attempt.sent else NotSent(_not_sent(error))
 

@@ -1,12 +1,15 @@
 """The functions of HTTP connections, as the executor runs them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from contracts.functions import Connection, Function, HttpConnection
+from callgate.http_mapping.received import Received
+from contracts.functions import Connection, Function, FunctionSpec, HttpConnection
 from contracts.model import JsonValue
+from services.executor.answer_headers import led_back
 from services.executor.credentials import read_credential
 from services.executor.http import HttpRunner
-from services.executor.outcomes import Attempt, Outcome, Send
+from services.executor.outcomes import Attempt, Completed, Headers, Outcome, Send
 from services.executor.request import build_request
 
 
@@ -17,15 +20,21 @@ class HttpFunctions:
         self._runner = runner
         self._environ = environ
 
-    async def prepare(self, function: Function, connection: Connection, arguments: Mapping[str, JsonValue]) -> Send:
-        """Builds the request and reads the credential. RequestError, CredentialError."""
-        if not isinstance(connection, HttpConnection):
+    async def prepare(
+        self,
+        function: Function,
+        connection: Connection,
+        arguments: Mapping[str, JsonValue],
+        received: Received | None = None,
+    ) -> Send:
+        """Builds the request and reads the credential. MappingError, CredentialError."""
+        if not isinstance(connection, HttpConnection) or not isinstance(function.spec, FunctionSpec):
             raise TypeError("not an HTTP connection")
-        request = build_request(connection, function, arguments)
+        request = build_request(connection, function.spec, arguments, received)
         credential = read_credential(connection.credential, self._environ) if connection.credential else None
 
         async def send(attempt: Attempt) -> Outcome:
-            return await self._runner.run(
+            outcome = await self._runner.run(
                 request,
                 credential=credential,
                 idempotency_key=attempt.call_id,
@@ -33,5 +42,11 @@ class HttpFunctions:
                 response_limit=connection.response_limit,
                 traceparent=attempt.traceparent,
             )
+            if not isinstance(outcome, Completed):
+                return outcome
+            seen: Headers = ()
+            if received is not None:
+                seen = led_back(outcome.headers, request.url, connection.base_url, function.connection)
+            return replace(outcome, headers=seen)
 
         return send

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from callgate.http_mapping.received import Received
 from contracts.functions import Connection, Function
 from contracts.model import JsonValue
 from services.executor.credentials import CredentialCode
@@ -50,7 +51,7 @@ class Completed:
     truncated: bool
     duration_ms: float
     headers: Headers = field(default=(), repr=False)
-    """What an agent at the proxy may see of the answer's headers, once it is masked (`answer_headers`)."""
+    """What an agent at the proxy may see of the answer's headers, once they are masked (`answer_headers`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,14 @@ Send = Callable[[Attempt], Awaitable[Outcome]]
 class Runner(Protocol):
     """Runs the functions of one kind of connection."""
 
-    async def prepare(self, function: Function, connection: Connection, arguments: Mapping[str, JsonValue]) -> Send:
-        """Does all that can fail without effect. RequestError or CredentialError, whose code says why."""
+    async def prepare(
+        self,
+        function: Function,
+        connection: Connection,
+        arguments: Mapping[str, JsonValue],
+        received: Received | None = None,
+    ) -> Send:
+        """Does all that can fail without effect. MappingError or CredentialError, whose code says why.
+
+        `received` is the request that came through the proxy, for a connection of `kind: http`."""
         ...

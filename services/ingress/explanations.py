@@ -67,6 +67,8 @@ FAILED: Mapping[str, str] = MappingProxyType(
         "path_parameter_missing": "A parameter of the path is missing; nothing was sent.",
         "path_parameter_not_scalar": "A parameter of the path is no string, number or boolean; nothing was sent.",
         "query_parameter_not_scalar": "A parameter of the query is no string, number or boolean; nothing was sent.",
+        "form_field_not_scalar": "A field of the form is no string, number or boolean; nothing was sent.",
+        "body_not_text": "The argument that is the body is no string; nothing was sent.",
         "lone_surrogate": "A text holds half a surrogate pair, which is no Unicode; nothing was sent.",
         "dot_segment": "A parameter of the path is `.` or `..`, alone or between slashes; nothing was sent.",
     }

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from contracts.functions import Catalog, Credential, HttpConnection
+from contracts.functions import Catalog, Credential, FunctionSpec, HttpConnection
 from examples.upstream import server
 from examples.upstream_ledger import Ledger, journalled_executions
 from services.executor.credentials import read_credential
@@ -58,8 +58,9 @@ class Bench:
     async def call(self, name: str, arguments: dict[str, Any], key: str = "k", **options: Any) -> Outcome:
         function = self._catalog.get(f"up.{name}")
         assert function is not None
+        assert isinstance(function.spec, FunctionSpec)
         return await self._runner.run(
-            build_request(self._connection, function, arguments),
+            build_request(self._connection, function.spec, arguments),
             credential=read_credential(Credential(env="T"), {"T": options.get("token", TOKEN)}),
             idempotency_key=key,
             deadline_seconds=options.get("deadline", 10.0),

@@ -100,7 +100,7 @@ def test_the_arguments_of_the_last_masking_are_authorised() -> None:
     found = authorise(allowed_call, allowed, CATALOG)
     function = CATALOG.get("shop.pay")
     assert function is not None
-    assert found == Authorised(function, allowed, masked.data.arguments, masked.event.event_id)
+    assert found == Authorised(function, allowed, masked.data.arguments, None, masked.event.event_id)
 
 
 def test_an_unknown_function_fails() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callgate.http_mapping.errors import MappingError
+from callgate.http_mapping.received import Received
 from callgate.jsontext import RawNumber
-from contracts.functions import Function, FunctionSpec, HttpConnection
-from services.executor.request import HttpRequest, RequestError, build_request
+from contracts.functions import FunctionSpec, HttpConnection
+from services.executor.request import HttpRequest, build_request
 
 BASE = "https://api.example.com/v1"
 
@@ -21,19 +24,19 @@ def build(path: str, arguments: dict[str, Any], method: str = "GET", query: tupl
     schema = {"type": "object", "properties": {name: {} for name in [*names, *query]}, "required": names}
     spec = FunctionSpec.model_validate({"method": method, "path": path, "query": query, "input": schema})
     connection = HttpConnection(base_url=BASE, functions={"f": spec})
-    return build_request(connection, Function(name="c.f", connection="c", spec=spec), arguments)
+    return build_request(connection, spec, arguments)
 
 
 def attempt(path: str, arguments: dict[str, Any]) -> HttpRequest | str:
     """The request, or the code of its refusal."""
     try:
         return build(path, arguments)
-    except RequestError as error:
+    except MappingError as error:
         return error.code
 
 
 def refused(path: str, arguments: dict[str, Any], **options: Any) -> tuple[str, str | None]:
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(MappingError) as caught:
         build(path, arguments, **options)
     assert caught.value.__context__ is None  # the library's own error would carry the value into a traceback
     return caught.value.code, caught.value.parameter
@@ -169,6 +172,72 @@ def test_no_argument_becomes_a_header() -> None:
     request = build("/x", {"Authorization": "Bearer mine", "Idempotency-Key": "k"}, method="POST")
     assert {name for name, _ in request.headers} == {"Accept", "Content-Type"}
     assert json.loads(request.body or b"") == {"Authorization": "Bearer mine", "Idempotency-Key": "k"}
+
+
+PAYMENT = FunctionSpec.model_validate(
+    {
+        "method": "PUT",
+        "path": "/accounts/{id}",
+        "query": ["dry"],
+        "input": {
+            "type": "object",
+            "properties": {"id": {"type": "string"}, "dry": {"type": "boolean"}, "amount": {"type": "number"}},
+            "required": ["id"],
+        },
+    }
+)
+HERE = HttpConnection(base_url=BASE, functions={"f": PAYMENT})
+SENT = Received(
+    "/accounts/%61",
+    "dry=true",
+    (("accept", "text/csv"), ("content-type", "Application/JSON"), ("if-match", '"v7"')),
+    b'{ "amount": 1.50 }',
+)
+
+
+def test_what_came_through_the_proxy_is_sent_as_it_came_where_it_says_what_was_judged() -> None:
+    request = build_request(HERE, PAYMENT, {"id": "a", "dry": True, "amount": 1.5}, SENT)
+    assert (request.method, request.url, request.body) == ("PUT", f"{BASE}/accounts/%61?dry=true", SENT.body)
+    assert dict(request.headers) == {"Accept": "text/csv", "Content-Type": "Application/JSON", "If-Match": '"v7"'}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"id": "a", "dry": True, "amount": 1.25},
+        {"id": "b", "dry": True, "amount": 1.5},
+        {"id": "a", "amount": 1.5},
+        {"id": "a", "dry": 1, "amount": 1.5},
+        {"id": "a", "dry": True, "amount": 1.5, "more": None},
+    ],
+)
+def test_otherwise_it_is_made_of_what_was_judged_under_the_same_condition(arguments: dict[str, Any]) -> None:
+    request = build_request(HERE, PAYMENT, arguments, SENT)
+    assert request == replace(
+        build_request(HERE, PAYMENT, arguments),
+        headers=(("Accept", "text/csv"), ("If-Match", '"v7"'), ("Content-Type", "application/json")),
+    )
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        replace(SENT, path="/accounts/a/../b"),
+        replace(SENT, path="/elsewhere/a"),
+        replace(SENT, body=b'{"amount":1.5,"amount":1.5}'),
+        replace(SENT, body=b"\xff"),
+        replace(SENT, query="dry=true&dry=true"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_never_sent(received: Received) -> None:
+    arguments = {"id": "a", "dry": True, "amount": 1.5}
+    request = build_request(HERE, PAYMENT, arguments, received)
+    assert (request.url, request.body) == (f"{BASE}/accounts/a?dry=true", b'{"amount":1.5}')
+
+
+def test_a_request_without_a_body_has_none() -> None:
+    request = build_request(HERE, PAYMENT, {"id": "a"}, Received("/accounts/a", "", (), b""))
+    assert (request.url, request.headers, request.body) == (f"{BASE}/accounts/a", (), None)
 
 
 def test_repr_shows_no_argument() -> None:
