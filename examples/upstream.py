@@ -10,6 +10,7 @@ benchmark of Callgate does not measure its upstream.
 
 import argparse
 import asyncio
+import base64
 import hmac
 import os
 import re
@@ -29,6 +30,8 @@ from examples.upstream_ledger import Behaviour, Ledger
 
 _CUSTOMER = re.compile(r"/customers/[^/]+")
 _PING = b'{"pong":true}'
+_TOLD = ("accept", "accept-language", "content-type", "if-match", "if-none-match", "if-modified-since")
+"""Headers whose values are remembered."""
 
 
 class Upstream:
@@ -128,6 +131,10 @@ async def _misbehave(
             await _answer(send, 200, b'{"filler":"' + b"x" * (behaviour.size - 13) + b'"}')
         case "redirect":
             await _answer(send, 307, b"{}", (b"location", behaviour.location.encode()))
+        case "answer":
+            headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in behaviour.headers]
+            await send({"type": "http.response.start", "status": behaviour.status, "headers": headers})
+            await send({"type": "http.response.body", "body": behaviour.text.encode()})
 
 
 async def _gone(receive: Receive, seconds: float) -> bool:
@@ -146,9 +153,11 @@ def _describe(scope: Scope, headers: dict[bytes, bytes], body: bytes, key: str |
         "path": scope["raw_path"].decode("latin-1"),
         "query": scope["query_string"].decode("latin-1"),
         "body": body.decode(errors="replace"),
+        "body_base64": base64.b64encode(body).decode(),
         "idempotency_key": key,
         "authorization_last4": headers[b"authorization"][-4:].decode("latin-1"),
         "headers": sorted(name.decode("latin-1") for name in headers),
+        "values": {name: headers[name.encode()].decode("latin-1") for name in _TOLD if name.encode() in headers},
         "traceparent": headers.get(b"traceparent", b"").decode("latin-1") or None,
     }
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Mode = Literal["slow", "status", "drop_before", "drop_after", "echo_error", "huge", "redirect"]
+Mode = Literal["slow", "status", "drop_before", "drop_after", "echo_error", "huge", "redirect", "answer"]
 
-_EXECUTES: frozenset[Mode] = frozenset({"slow", "drop_after", "huge"})
+_EXECUTES: frozenset[Mode] = frozenset({"slow", "drop_after", "huge", "answer"})
 
 
 class Behaviour(BaseModel):
@@ -18,7 +18,8 @@ class Behaviour(BaseModel):
 
     `drop_before` closes the connection before the request is executed, `drop_after` afterwards: from outside
     nobody can tell them apart. `slow` executes first and then takes `seconds` to answer; `huge` executes and
-    answers something large instead. `status`, `echo_error` and `redirect` execute nothing.
+    answers something large instead, `answer` what `status`, `headers` and `text` say. `status`, `echo_error` and
+    `redirect` execute nothing.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -28,10 +29,12 @@ class Behaviour(BaseModel):
     mode: Mode
     times: Annotated[int, Field(gt=0)] = 1
     seconds: Annotated[float, Field(ge=0)] = 0.0
-    status: Annotated[int, Field(ge=300, le=599)] = 500
+    status: Annotated[int, Field(ge=200, le=599)] = 500
     size: Annotated[int, Field(gt=0, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
     """Bytes of the body of `huge`."""
     location: str = "/ping"
+    headers: tuple[tuple[str, str], ...] = ()
+    text: str = ""
 
     @property
     def executes(self) -> bool:

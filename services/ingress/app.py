@@ -18,6 +18,7 @@ from services.ingress.doors import FrontDesk
 from services.ingress.limiting import Limiting
 from services.ingress.mcp.door import mcp_door
 from services.ingress.permitted import Permitted
+from services.ingress.proxy.door import ProxyDoor
 from services.ingress.reservations import Reservations
 from services.ingress.routes import routes
 from services.ingress.tool_routes import tool_routes
@@ -65,6 +66,7 @@ async def build(platform: Platform) -> Service:
             routes(desk, identity.authenticator, settings.ingress),
             tool_routes(desk, identity.authenticator, platform.catalog, permitted, settings.ingress),
             mcp_door(desk, identity.authenticator, platform.catalog, permitted, settings),
+            ProxyDoor(desk, identity.authenticator, platform.catalog.connections, settings.ingress).router(),
         ),
         background=(
             disk.watch,

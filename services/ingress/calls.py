@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import orjson
 
 from callgate.control import FreezeBook
 from callgate.errors import BrokerAway, LostRace, Rejected
@@ -12,7 +14,7 @@ from callgate.ids import mint_session, uuid7
 from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
 from callgate.telemetry import Tracer
-from contracts.events import Cancelled, Recorded, Requested
+from contracts.events import Cancelled, Recorded, Requested, ResultMasked
 from contracts.freezes import Freeze
 from contracts.functions import Catalog
 from contracts.identity import Principal
@@ -75,6 +77,17 @@ class PerhapsRecorded(Exception):
     def __init__(self, ref: CallRef) -> None:
         super().__init__(str(ref))
         self.ref = ref
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a function answered, masked. Where it is `withheld`, that code says why, and there is no more of it."""
+
+    status: int
+    content_type: str | None
+    body: bytes = field(default=b"", repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    withheld: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +200,11 @@ class Calls:
         event_id, at = uuid7(), self._clock()
         with self._tracer.span("ingress requested", traceparent) as context:
             arguments = await self._sealer.seal(request.arguments, Place(ref, event_id, "arguments"), "raw", at)
+            received = None
+            if request.received is not None:
+                received = await self._sealer.seal(request.received, Place(ref, event_id, "request"), "raw", at)
             function = recorded_name(request.function, self._catalog)
-            data = Requested(function=function, principal=principal, arguments=arguments)
+            data = Requested(function=function, principal=principal, arguments=arguments, request=received)
             try:
                 return await self._log.append(Draft(event_id, at, data), self._log.origin(ref), traceparent=context)
             except BrokerAway:
@@ -239,6 +255,21 @@ class Calls:
             views = {secret: plain for secret, plain in found.items() if isinstance(plain, bytes)}
             document["amendments"] = [told(amendment, views) for amendment in amendments]
         return document
+
+    async def answered(self, call: Call) -> Answered:
+        """The function's own answer, masked. LookupError for a call that did not complete."""
+        head = call.chain[-1]
+        if not isinstance(head.data, ResultMasked):
+            raise LookupError("not completed")
+        data, event_id = head.data, head.event.event_id
+        if data.view is None:
+            return Answered(data.status, data.content_type, withheld=data.withheld or "no_view")
+        body = await self._open(call.ref, Secret(data.view, event_id, "view"))
+        if isinstance(body, str):
+            return Answered(data.status, data.content_type, withheld=body)
+        listed = None if data.headers is None else await self._open(call.ref, Secret(data.headers, event_id, "headers"))
+        headers = orjson.loads(listed) if isinstance(listed, bytes) else ()
+        return Answered(data.status, data.content_type, body, tuple((name, value) for name, value in headers))
 
     async def _open(self, ref: CallRef, secret: Secret) -> bytes | str:
         """What is sealed there, or the code that says why it does not open."""

@@ -55,11 +55,15 @@ class CallRequest:
     session: str | None = None
     key: str | None = None
     """The caller's idempotency key: the same key and request are one call."""
+    received: bytes | None = field(default=None, repr=False)
+    """The HTTP request that the arguments were read from, where it is to go on as it came."""
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of what is asked for."""
-        parts = (self.function.encode(), (self.session or "").encode(), self.arguments)
+        parts = [self.function.encode(), (self.session or "").encode(), self.arguments]
+        if self.received is not None:
+            parts.append(self.received)
         return hashlib.sha256(b"".join(len(part).to_bytes(8) + part for part in parts)).digest()
 
 

@@ -17,7 +17,7 @@ from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.model import rfc3339
 from contracts.subjects import CallRef
-from services.ingress.calls import Begun, Calls, Frozen, NotBound, PerhapsRecorded, TooLate, UnknownCall
+from services.ingress.calls import Answered, Begun, Calls, Frozen, NotBound, PerhapsRecorded, TooLate, UnknownCall
 from services.ingress.domain import BadRequest, CallRequest
 from services.ingress.limiting import OverLimit
 from services.ingress.reservations import KeyReused
@@ -71,12 +71,23 @@ class FrontDesk:
 
     async def outcome(self, call: Call) -> dict[str, Any]:
         """The outcome document, as far as the call is."""
-        try:
+        with _unread(call):
             return await self._calls.outcome(call)
-        except BrokerAway:
-            detail = "The call is recorded; its outcome cannot be read now. Ask at Location."
-            headers = {"Location": location(call.ref), "Retry-After": "2"}
-            raise Problem(503, "broker_away", detail, headers, {"id": str(call.ref)}) from None
+
+    async def answered(self, call: Call) -> Answered:
+        """The function's own answer, masked, of a call that completed."""
+        with _unread(call):
+            return await self._calls.answered(call)
+
+
+@contextmanager
+def _unread(call: Call) -> Iterator[None]:
+    try:
+        yield
+    except BrokerAway:
+        detail = "The call is recorded; its outcome cannot be read now. Ask at Location."
+        headers = {"Location": location(call.ref), "Retry-After": "2"}
+        raise Problem(503, "broker_away", detail, headers, {"id": str(call.ref)}) from None
 
 
 def location(ref: CallRef) -> str:

@@ -43,6 +43,11 @@ async def json_body(request: Request, limit: int) -> bytes:
         raise Problem(415, "not_json", "Send `Content-Type: application/json`, in UTF-8.", _CLOSE)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(415, "content_encoded", "Send the body without a Content-Encoding.", _CLOSE)
+    return await bounded_body(request, limit)
+
+
+async def bounded_body(request: Request, limit: int) -> bytes:
+    """The body of any request. Problem: 400, 408, 413."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):

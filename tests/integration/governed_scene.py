@@ -39,6 +39,7 @@ POLICIES = """
   action in [Action::"shop.pay", Action::"shop.quick_pay"], resource);
 @id("bots-echo") permit(principal in Group::"support-bots", action == Action::"shop.echo", resource);
 @id("bots-count") permit(principal in Group::"support-bots", action == Action::"shop.count", resource);
+@id("bots-proxied") permit(principal in Group::"support-bots", action in Action::"tag:proxied", resource);
 @id("bots-charge") permit(principal in Group::"support-bots", action == Action::"shop.charge", resource);
 
 @id("large-needs-finance") @approvers("finance") @expires("5m")
@@ -46,6 +47,13 @@ forbid(principal, action == Action::"shop.pay", resource)
 unless { context.approved || context.input.amount.lessThanOrEqual(decimal("100.0")) };
 
 @id("never") forbid(principal, action == Action::"shop.wall", resource);
+
+@id("large-transfers") @approvers("finance") @expires("5m")
+forbid(principal, action == Action::"api.transfer", resource)
+unless { context.approved || context.input.amount.lessThanOrEqual(decimal("100.0")) };
+
+@id("none-to-mars") forbid(principal, action == Action::"api.transfer", resource)
+when { context.input.account == "mars" };
 
 @id("too-much") forbid(principal, action == Action::"shop.count", resource)
 when { context.input.number * 10000 > 1 };
@@ -88,7 +96,44 @@ def _connections(url: str, token: Path) -> dict[str, Any]:
                 "charge": _charge(),
                 "wall": {"path": "/firewall/rules", "input": _object(rule="string", action="string")},
             },
-        }
+        },
+        "api": _proxied(url, token),
+    }
+
+
+def _proxied(url: str, token: Path) -> dict[str, Any]:
+    """The connection that is served at `/proxy/api/`."""
+    search = {
+        "type": "object",
+        "properties": {
+            "q": {"type": "string"},
+            "limit": {"type": "integer"},
+            "exact": {"type": "boolean"},
+            "price": {"type": "number"},
+            "tag": {"type": "array", "items": {"type": "string"}},
+            "either": {"type": ["string", "integer"]},
+        },
+        "additionalProperties": False,
+    }
+    note = _object(id="string", text="string")
+    functions: dict[str, Any] = {
+        "customer": {"method": "GET", "path": "/customers/{id}", "input": _object(id="string")},
+        "export": {"path": "/customers/export", "input": _object(limit="integer")},
+        "search": {"method": "GET", "path": "/search", "input": search},
+        "transfer": {"path": "/accounts/{account}/transfers", "input": _object(account="string", amount="number")},
+        "replace": {"method": "PUT", "path": "/notes/{id}", "input": note},
+        "remove": {"method": "DELETE", "path": "/notes/{id}", "input": _object(id="string")},
+        "form": {"path": "/form", "input": search, "content": "application/x-www-form-urlencoded"},
+        "text": {"path": "/text/{id}", "input": note, "content": "text/plain"},
+        "patch": {"method": "PATCH", "path": "/echo", "input": note, "content": "application/merge-patch+json"},
+        "anything": {"path": "/anything", "input": {"type": "object"}},
+    }
+    return {
+        "base_url": url,
+        "timeout": 10.0,
+        "proxy": {"env": ["API_BASE_URL"]},
+        "credential": {"kind": "bearer", "file": str(token)},
+        "functions": {name: one | {"tags": ["proxied"]} for name, one in functions.items()},
     }
 
 
