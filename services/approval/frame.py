@@ -92,7 +92,7 @@ def page_route_class(pages: Pages, sessions: Sessions) -> type[APIRoute]:
                 except Unauthenticated as error:
                     response = _unauthenticated(pages, request, error)
                 except (Problem, BrokerAway, RequestValidationError) as error:
-                    response = pages.error(*_told(error), await _signed_in(sessions, request))
+                    response = pages.error(*_told(error), _signed_in(sessions, request))
                 response.headers.update(_HEADERS)
                 return response
 
@@ -115,9 +115,9 @@ def _told(error: Problem | BrokerAway | RequestValidationError) -> tuple[int, st
     return 422, "The address is not one of ours."
 
 
-async def _signed_in(sessions: Sessions, request: Request) -> tuple[Principal, str] | None:
+def _signed_in(sessions: Sessions, request: Request) -> tuple[Principal, str] | None:
     try:
-        return await sessions.person(request)
+        return sessions.person(request)
     except Unauthenticated:
         return None
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
@@ -45,13 +45,13 @@ class Live:
             raise Problem(503, "too_many_streams", detail, {"Retry-After": "30"})
 
     async def events(
-        self, whose: Whose, concerns: Callable[[Change], bool], seen: str, signed_in: Callable[[], Awaitable[bool]]
+        self, whose: Whose, concerns: Callable[[Change], bool], seen: str, signed_in: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
         """`changed` whenever something did since `seen`; ends with the session, or when the service stops."""
         with self._place(whose):
             yield format_sse_event(retry=_RETRY_MS)
             while not self._changes.closed:
-                if not await signed_in():
+                if not signed_in():
                     yield format_sse_event(event="signed-out", data_str="{}")
                     return
                 news, seen = self._changes.since(seen), self._changes.position
@@ -80,7 +80,7 @@ def live_routes(live: Live, deciding: Deciding, sessions: Sessions) -> APIRouter
 
     @router.get("/events")
     async def events(request: Request, seen: str = "", call: str | None = None) -> Response:
-        person, _ = await sessions.person(request)
+        person, _ = sessions.person(request)
         whose = person.issuer, person.id
         live.require_room(whose)
         ref = (await looked_at(deciding, call, person)).ref if call is not None else None
@@ -89,9 +89,9 @@ def live_routes(live: Live, deciding: Deciding, sessions: Sessions) -> APIRouter
         def concerns(change: Change) -> bool:
             return change.ref == ref if ref is not None else change.concerns(groups)
 
-        async def signed_in() -> bool:
+        def signed_in() -> bool:
             try:
-                now, _ = await sessions.person(request)
+                now, _ = sessions.person(request)
             except Unauthenticated:
                 return False
             return (now.issuer, now.id) == whose

@@ -46,7 +46,7 @@ class Sessions:
         self._origin = _origin(public_url) if public_url else None
         self._ended = ended
 
-    async def person(self, request: Request) -> tuple[Principal, str]:
+    def person(self, request: Request) -> tuple[Principal, str]:
         """Who is signed in, and their session's id, which no page shows. Unauthenticated."""
         try:
             value = self._cookies.get(request, SESSION)

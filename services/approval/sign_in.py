@@ -190,7 +190,7 @@ def _signing_out(router: APIRouter, desk: Desk) -> None:
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:
         form = await desk.sessions.form(request)
-        _, session = await desk.sessions.person(request)
+        _, session = desk.sessions.person(request)
         check_form_code(session, "sign out", form.get("code"))
         response = RedirectResponse(SIGN_OUT, 303)
         desk.sessions.end(response)

@@ -19,13 +19,13 @@ def amend_routes(parts: Parts) -> APIRouter:
 
     @router.get("/{call_id}/amend")
     async def form(request: Request, call_id: str) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         case = await parts.case(visitor, call_id)
         return await _page(parts, visitor, case)
 
     @router.post("/{call_id}/amend")
     async def change(request: Request, call_id: str) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         fields = await parts.sessions.form(request, FIELDS, FORM_LIMIT)
         digest = fields.get("digest", "")
         visitor.check(f"amend {call_id} {digest}", fields.get("code"))

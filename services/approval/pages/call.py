@@ -31,12 +31,12 @@ def call_routes(parts: Parts) -> APIRouter:
 
     @router.get("/{call_id}")
     async def call(request: Request, call_id: str) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         return await call_page(parts, visitor, await parts.case(visitor, call_id))
 
     @router.post("/{call_id}/vote")
     async def vote(request: Request, call_id: str) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         form = await parts.sessions.form(request)
         decision, digest = DECISIONS.get(form.get("decision")), form.get("digest", "")
         visitor.check(f"vote {call_id} {digest}", form.get("code"))

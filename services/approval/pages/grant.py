@@ -43,7 +43,7 @@ def grant_routes(parts: Parts) -> APIRouter:
 
     @router.get("/{call_id}/grant")
     async def form(request: Request, call_id: str) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         case = await parts.case(visitor, call_id)
         with Refusals():
             parts.granting.scope_of(case.question, visitor.person, to_session=False)
@@ -51,7 +51,7 @@ def grant_routes(parts: Parts) -> APIRouter:
 
     @router.post("/{call_id}/grant")
     async def grant(request: Request, call_id: str) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         fields = await parts.sessions.form(request, FIELDS, FORM_LIMIT)
         visitor.check(f"grant {call_id}", fields.get("code"))
         case = await parts.case(visitor, call_id)

@@ -28,11 +28,11 @@ def in_force_routes(parts: Parts) -> APIRouter:
 
     @router.get("/in-force")
     async def in_force(request: Request) -> Response:
-        return await _page(parts, await parts.visitor(request))
+        return await _page(parts, parts.visitor(request))
 
     @router.post("/in-force/freeze")
     async def freeze(request: Request) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         fields = await parts.sessions.form(request)
         visitor.check("freeze", fields.get("code"))
         try:
@@ -44,7 +44,7 @@ def in_force_routes(parts: Parts) -> APIRouter:
 
     @router.post("/in-force/lift")
     async def lift(request: Request) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         fields = await parts.sessions.form(request)
         freeze_id = fields.get("id", "")
         visitor.check(f"lift {freeze_id}", fields.get("code"))
@@ -54,7 +54,7 @@ def in_force_routes(parts: Parts) -> APIRouter:
 
     @router.post("/in-force/revoke")
     async def revoke(request: Request) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         fields = await parts.sessions.form(request)
         grant_id = fields.get("id", "")
         visitor.check(f"revoke {grant_id}", fields.get("code"))
@@ -67,7 +67,7 @@ def in_force_routes(parts: Parts) -> APIRouter:
 
     @router.get("/{call_id}/freeze")
     async def of_call(request: Request, call_id: str) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         case = await parts.case(visitor, call_id)
         return parts.show(
             "freeze.html",

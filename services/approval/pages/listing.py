@@ -48,7 +48,7 @@ def list_routes(parts: Parts) -> APIRouter:
         requester: str = Query("", max_length=600),
         page: int = Query(1, ge=1, le=10_000),
     ) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         seen, now = parts.changes.position, parts.now()
         everything = listed(parts.deciding, visitor.person)
         unsettled = unsettled_for(parts.settling, visitor.person)

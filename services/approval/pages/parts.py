@@ -74,9 +74,9 @@ class Parts:
     def now(self) -> datetime:
         return self.pages.clock()
 
-    async def visitor(self, request: Request) -> Visitor:
+    def visitor(self, request: Request) -> Visitor:
         """Unauthenticated."""
-        return Visitor(*await self.sessions.person(request))
+        return Visitor(*self.sessions.person(request))
 
     async def case(self, visitor: Visitor, call_id: str) -> Case:
         """A call that this person may decide, or might have. Problem."""

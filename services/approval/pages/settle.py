@@ -22,12 +22,12 @@ def settle_routes(parts: Parts) -> APIRouter:
 
     @router.get("/outcomes/{call_id}")
     async def outcome(request: Request, call_id: str) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         return await _page(parts, visitor, await outcome_of(parts.settling, call_id, visitor.person))
 
     @router.post("/outcomes/{call_id}")
     async def settlement(request: Request, call_id: str) -> Response:
-        visitor = await parts.visitor(request)
+        visitor = parts.visitor(request)
         fields = await parts.sessions.form(request, limit=FORM_LIMIT)
         digest = fields.get("digest", "")
         visitor.check(f"settle {call_id} {digest}", fields.get("code"))

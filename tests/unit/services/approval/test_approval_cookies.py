@@ -120,49 +120,49 @@ class Scene:
         self.sessions.begin(response, principal, until)
         return request(**kept(response))
 
-    async def refusal(self, request: Request) -> Refusal:
+    def refusal(self, request: Request) -> Refusal:
         with pytest.raises(Unauthenticated) as refused:
-            await self.sessions.person(request)
+            self.sessions.person(request)
         return refused.value.code
 
 
-async def test_a_session_is_known_to_every_replica_until_its_end() -> None:
+def test_a_session_is_known_to_every_replica_until_its_end() -> None:
     keys = Keys()
     here, there = Scene(keys), Scene(keys)
     request = here.begun()
-    principal, session = await there.sessions.person(request)
+    principal, session = there.sessions.person(request)
     assert principal == ROSA
-    assert (await here.sessions.person(request))[1] == session
-    assert (await here.sessions.person(here.begun()))[1] != session, "each sign-in is a session of its own"
+    assert here.sessions.person(request)[1] == session
+    assert here.sessions.person(here.begun())[1] != session, "each sign-in is a session of its own"
     there.clock.now = NOW + timedelta(hours=8)
-    assert await there.refusal(request) is Refusal.EXPIRED
+    assert there.refusal(request) is Refusal.EXPIRED
 
 
-async def test_a_session_ends_with_a_pasted_token_and_never_lasts_longer() -> None:
+def test_a_session_ends_with_a_pasted_token_and_never_lasts_longer() -> None:
     scene = Scene()
     short, long = scene.begun(until=NOW + timedelta(minutes=5)), scene.begun(until=NOW + timedelta(days=5))
     scene.clock.now = NOW + timedelta(minutes=5)
-    assert await scene.refusal(short) is Refusal.EXPIRED
-    assert (await scene.sessions.person(long))[0] == ROSA
+    assert scene.refusal(short) is Refusal.EXPIRED
+    assert scene.sessions.person(long)[0] == ROSA
     scene.clock.now = NOW + timedelta(hours=8)
-    assert await scene.refusal(long) is Refusal.EXPIRED
+    assert scene.refusal(long) is Refusal.EXPIRED
 
 
-async def test_nobody_is_signed_in_with_what_is_no_session_of_ours() -> None:
+def test_nobody_is_signed_in_with_what_is_no_session_of_ours() -> None:
     scene, keys = Scene(), Keys()
-    assert await scene.refusal(request()) is Refusal.MISSING_TOKEN
-    assert await scene.refusal(request(**{"__Host-callgate": "a.jwt.token"})) is Refusal.MISSING_TOKEN
+    assert scene.refusal(request()) is Refusal.MISSING_TOKEN
+    assert scene.refusal(request(**{"__Host-callgate": "a.jwt.token"})) is Refusal.MISSING_TOKEN
     foreign = Scene().begun()
-    assert await scene.refusal(foreign) is Refusal.MISSING_TOKEN, "another deployment's"
+    assert scene.refusal(foreign) is Refusal.MISSING_TOKEN, "another deployment's"
     (value,) = scene.begun().cookies.values()
-    assert await scene.refusal(request(callgate=value)) is Refusal.MISSING_TOKEN, "without the prefix"
+    assert scene.refusal(request(callgate=value)) is Refusal.MISSING_TOKEN, "without the prefix"
     removed = Scene(keys, issuers=("https://other.example",))
-    assert await removed.refusal(Scene(keys).begun()) is Refusal.MISSING_TOKEN, "an issuer that is trusted no more"
+    assert removed.refusal(Scene(keys).begun()) is Refusal.MISSING_TOKEN, "an issuer that is trusted no more"
     for value in ({}, {"id": "x", "principal": {"id": "rosa"}}):
         cookies = Cookies(keys.sealer(Role.APPROVAL), Clock(), secure=True)
         response = Response()
         cookies.put(response, Kind("callgate"), value, NOW + timedelta(hours=1))
-        assert await Scene(keys).refusal(request(**kept(response))) is Refusal.MISSING_TOKEN, "of another version"
+        assert Scene(keys).refusal(request(**kept(response))) is Refusal.MISSING_TOKEN, "of another version"
 
 
 def test_an_expired_cookie_is_told_from_none() -> None:
@@ -176,18 +176,18 @@ def test_an_expired_cookie_is_told_from_none() -> None:
         cookies.get(request(**kept(response)), Kind("callgate"))
 
 
-async def test_a_hundred_groups_fit_and_too_many_are_told() -> None:
+def test_a_hundred_groups_fit_and_too_many_are_told() -> None:
     scene = Scene()
     many = ROSA.model_copy(update={"groups": tuple(f"department-{one}/reviewers" for one in range(100))})
     request = scene.begun(many)
-    assert (await scene.sessions.person(request))[0].groups == many.groups
+    assert scene.sessions.person(request)[0].groups == many.groups
     assert max(map(len, request.cookies.values())) <= COOKIE_LIMIT
     with pytest.raises(Problem, match="too_many_groups"):
         scene.begun(ROSA.model_copy(update={"groups": tuple(str(uuid4()) for _ in range(400))}))
 
 
-async def test_the_code_of_a_form_is_of_the_session_alone() -> None:
+def test_the_code_of_a_form_is_of_the_session_alone() -> None:
     scene = Scene()
-    _, one = await scene.sessions.person(scene.begun())
-    _, other = await scene.sessions.person(scene.begun())
+    _, one = scene.sessions.person(scene.begun())
+    _, other = scene.sessions.person(scene.begun())
     assert form_code(one, "vote") != form_code(other, "vote")

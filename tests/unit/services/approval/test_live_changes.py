@@ -20,7 +20,7 @@ def of_finance(change: Change) -> bool:
     return change.concerns(FINANCE)
 
 
-async def always() -> bool:
+def always() -> bool:
     return True
 
 
@@ -66,7 +66,7 @@ async def test_a_stream_from_elsewhere_begins_with_a_change() -> None:
 async def test_a_stream_ends_with_its_session_and_with_the_service() -> None:
     changes = Changes()
 
-    async def never() -> bool:
+    def never() -> bool:
         return False
 
     ended = [event async for event in Live(changes).events(ROSA, of_finance, changes.position, never)]
