@@ -154,7 +154,10 @@ class Freezing:
             if (freeze := first_stopping(freezes, one.requester, one.ref.session_id, one.function)) is not None
         ]
         for start in range(0, len(frozen), _AT_ONCE):
-            await asyncio.gather(*(self._cancel(ref, freeze) for ref, freeze in frozen[start : start + _AT_ONCE]))
+            if start:
+                await self._book.refresh()  # whoever froze too much and lifts it saves what is not cancelled yet
+            batch = [(ref, freeze) for ref, freeze in frozen[start : start + _AT_ONCE] if self._holds(freeze)]
+            await asyncio.gather(*(self._cancel(ref, freeze) for ref, freeze in batch))
 
     async def _cancel(self, ref: CallRef, freeze: Freeze) -> None:
         async def cancel(approval: Approval) -> None:
@@ -164,6 +167,9 @@ class Freezing:
             approval = await self._approvals.continued(await self._approvals.get(ref), cancel)
         if approval.call.state == Cancelled.NAME:
             logger.info("cancelled by a freeze", extra={"call": str(ref), "freeze": freeze.freeze_id})
+
+    def _holds(self, freeze: Freeze) -> bool:
+        return self._known(freeze.freeze_id).in_force(self._clock())
 
     def _known(self, freeze_id: str) -> Freeze:
         freeze = self._book.get(freeze_id)
