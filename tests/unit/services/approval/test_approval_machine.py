@@ -1,4 +1,4 @@
-"""Votes, changed votes, amendments, expiry, escalation and replicas in any order.
+"""Votes, changed votes, amendments, expiry, escalation, freezes and replicas in any order.
 
 Never approved without its quorum, never by the requester or an author alone, never concluded twice. What is right is
 said here once more, in other words.
@@ -15,7 +15,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from contracts.events import ApprovalExpired, Approved, Escalation, EventData, Recorded, Rejected, Requirement
+from contracts.events import (
+    ApprovalExpired,
+    Approved,
+    Cancelled,
+    Escalation,
+    EventData,
+    Recorded,
+    Rejected,
+    Requirement,
+)
+from contracts.freezes import FROZEN
 from contracts.identity import Principal
 from contracts.lifecycle import Call
 from services.approval.domain import (
@@ -76,6 +86,7 @@ happenings = st.one_of(
     *[st.tuples(st.just("conclude"), st.tuples(st.integers(0, REPLICAS - 1)))] * 3,
     st.tuples(st.just("wait"), st.tuples(st.sampled_from([1, 10, 60, 240]))),
     st.tuples(st.just("amend"), st.tuples(st.sampled_from(PEOPLE))),
+    st.tuples(st.just("freeze"), st.tuples(st.integers(0, REPLICAS - 1))),
 )
 
 
@@ -175,6 +186,11 @@ class Reviewing(RuleBasedStateMachine):
         if end is not None and self._append(replica, end):
             self.ended.append(self.story.call.chain[-1])
 
+    def _freeze(self, replica: int) -> None:
+        """Whoever looks at the call while it is frozen cancels it; a replica that votes or concludes may be quicker."""
+        if self._append(replica, Cancelled(by="fay", code=FROZEN)):
+            self.ended.append(self.story.call.chain[-1])
+
     def _due(self) -> type[EventData] | type[None]:
         standing = list(self.standing.values())
         if any(refused(one, standing) for one in self.wanted):
@@ -221,6 +237,9 @@ class Reviewing(RuleBasedStateMachine):
                 by = self.standing[recorded.data.by]
                 assert by.decision == "reject"
                 assert any(refused(one, standing) for one in self.wanted)
+            elif isinstance(recorded.data, Cancelled):
+                assert self.story.call.is_terminal
+                assert all(conclusion(seen, self.now) is None for seen in self.seen if seen.is_terminal)
             else:
                 assert isinstance(recorded.data, ApprovalExpired)
                 assert self.now >= recorded.data.expired_at == self.expires_at
