@@ -1,0 +1,162 @@
+"""The official conformance suite against Callgate's /mcp, and against another server straight and through Callgate.
+
+The suite knows no tokens, and calls tools by the names of the server that it was written for. So it runs against a front
+that adds the token, and takes the connection's name off the names of tools.
+
+    python tests/integration/conformance_suite.py FOLDER --connection NAME --direct http://…/mcp --through http://…/mcp
+
+runs it against both; what passes straight must pass through Callgate, where the server is the connection NAME, but for
+the exceptions in `conformance/through.yaml`. FOLDER is where the suite is installed (`.ci/run` says how).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+from aiohttp import web
+
+KNOWN = Path(__file__).parent / "conformance"
+PACKAGES = {"2025-11-25": "conformance-2025", "2026-07-28": "conformance-2026"}
+"""The released suite of the protocol with sessions, and the one that has the scenarios of the protocol without."""
+_HOP = frozenset({"content-length", "transfer-encoding", "connection", "authorization", "content-encoding"})
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Checks that passed and failed, by scenario; what needs a fixture that the server lacks fails."""
+
+    passed: Mapping[str, frozenset[str]]
+    failed: Mapping[str, frozenset[str]]
+
+    @property
+    def failing(self) -> set[str]:
+        """`scenario: check`, for each that failed."""
+        return {f"{scenario}: {check}" for scenario, checks in self.failed.items() for check in checks}
+
+
+async def run(folder: Path, url: str, revision: str) -> Report:
+    """Runs every server scenario of a revision. RuntimeError where the suite itself does not run."""
+    package = folder / "node_modules" / PACKAGES[revision] / "dist" / "index.js"
+    chosen = ("--requirements", revision) if revision != "2025-11-25" else ("--suite", "active")
+    with tempfile.TemporaryDirectory() as results:
+        process = await asyncio.create_subprocess_exec(
+            *(str(folder / "node_modules" / ".bin" / "node"), str(package), "server", "--url", url, *chosen),
+            *("-o", results),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        printed, _ = await process.communicate()
+        report = _report(Path(results))
+    if not report.passed and not report.failed:
+        raise RuntimeError(f"the conformance suite did not run: {printed.decode()[-2000:]}")
+    return report
+
+
+def _report(results: Path) -> Report:
+    by_status: dict[str, dict[str, set[str]]] = {"SUCCESS": {}, "FAILURE": {}}
+    for path in results.glob("server-*/checks.json"):
+        scenario = re.sub(r"^server-|-\d{4}-\d\d-\d\dT[\d-]+Z$", "", path.parent.name)
+        for check in json.loads(path.read_text()):
+            if check["status"] in by_status:
+                by_status[check["status"]].setdefault(scenario, set()).add(check["id"])
+    passed, failed = ({name: frozenset(ids) for name, ids in by_status[key].items()} for key in ("SUCCESS", "FAILURE"))
+    return Report(passed, failed)
+
+
+def exceptions(name: str) -> dict[str, str]:
+    """What need not pass, and why: a scenario, or `scenario: check`."""
+    listed = yaml.safe_load((KNOWN / f"{name}.yaml").read_text()) or {}
+    return {str(what): str(why) for why, whats in listed.items() for what in whats}
+
+
+def unexplained(failing: set[str], excepted: Mapping[str, str]) -> set[str]:
+    return {one for one in failing if one not in excepted and one.partition(": ")[0] not in excepted}
+
+
+def stale(report: Report, excepted: Mapping[str, str]) -> set[str]:
+    """Exceptions that are none any more: everything under them passes."""
+    ran = report.passed.keys() | report.failed.keys()
+    return {
+        what
+        for what in excepted
+        if what.partition(": ")[0] in ran and what not in report.failing and not report.failed.get(what, frozenset())
+    }
+
+
+@contextlib.asynccontextmanager
+async def front(url: str, token: str, connection: str | None = None) -> AsyncIterator[str]:
+    """An address that needs no token, before a Callgate that does; with a connection, its tools without its name."""
+    prefix = f"{connection}-" if connection else ""
+
+    async def forward(request: web.Request) -> web.StreamResponse:
+        body = _named(await request.read(), prefix)
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
+        headers["Authorization"] = f"Bearer {token}"
+        if prefix and headers.get("Mcp-Method") == "tools/call" and "Mcp-Name" in headers:
+            headers["Mcp-Name"] = prefix + headers["Mcp-Name"]
+        async with http.request(request.method, url, data=body, headers=headers) as answer:
+            kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}
+            response = web.StreamResponse(status=answer.status, headers=kept)
+            await response.prepare(request)
+            async for part in answer.content.iter_any():
+                await response.write(part.replace(f'"name":"{prefix}'.encode(), b'"name":"') if prefix else part)
+            await response.write_eof()
+            return response
+
+    application = web.Application(client_max_size=16 * 1024 * 1024)
+    application.router.add_route("*", "/mcp", forward)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}/mcp"
+        finally:
+            await runner.cleanup()
+
+
+def _named(body: bytes, prefix: str) -> bytes:
+    try:
+        message = json.loads(body) if prefix else None
+    except ValueError:
+        return body
+    if isinstance(message, dict) and message.get("method") == "tools/call" and "name" in message.get("params", {}):
+        message["params"]["name"] = prefix + message["params"]["name"]
+        return json.dumps(message).encode()
+    return body
+
+
+async def compare(folder: Path, direct: str, through: str, revision: str) -> set[str]:
+    """What passes at `direct` and fails at `through`, where no exception explains it."""
+    straight, governed = await run(folder, direct, revision), await run(folder, through, revision)
+    return unexplained(governed.failing - straight.failing, exceptions("through"))
+
+
+async def _main(options: argparse.Namespace) -> int:
+    lost: dict[str, Any] = {}
+    token = os.environ.get("CALLGATE_TOKEN", "")
+    async with front(options.through, token, options.connection) as through:
+        for revision in PACKAGES:
+            lost[revision] = sorted(await compare(options.folder, options.direct, through, revision))
+    sys.stdout.write(json.dumps(lost, indent=1) + "\n")
+    return 1 if any(lost.values()) else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="What passes straight must pass through Callgate.")
+    parser.add_argument("folder", type=Path, help="where the suite is installed")
+    parser.add_argument("--direct", required=True, help="the server's own /mcp")
+    parser.add_argument("--through", required=True, help="Callgate's /mcp, its token in CALLGATE_TOKEN")
+    parser.add_argument("--connection", required=True, help="the name under which Callgate knows the server")
+    sys.exit(asyncio.run(_main(parser.parse_args())))
