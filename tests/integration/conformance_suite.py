@@ -1,7 +1,7 @@
 """The official conformance suite against Callgate's /mcp, and against another server straight and through Callgate.
 
-The suite knows no tokens, and calls tools by the names of the server that it was written for. So it runs against a front
-that adds the token, and takes the connection's name off the names of tools.
+The suite knows no tokens, and calls tools by the names of the server that it was written for. So it runs against a
+front that adds the token, and takes the connection's name off the names of tools.
 
     python tests/integration/conformance_suite.py FOLDER --connection NAME --direct http://…/mcp --through http://…/mcp
 
