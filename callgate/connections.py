@@ -5,6 +5,7 @@ settings with such names one is the other parser's and the other comes after the
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ SLICE = 32 * 1024
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 4 * 1024 * 1024
 """For the peer to read why it was refused: closing at once on one that still sends would reset the connection."""
+LOST = "callgate.lost"
+"""In a request's scope: what is called when its connection is lost."""
 LINE = 4
 """Bytes of a header line beside name and value."""
 
@@ -69,6 +72,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal: Problem | None = None
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._lost: set[Callable[[], None]] = set()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -80,6 +84,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        for tell in tuple(self._lost):
+            tell()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -113,6 +119,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         if self.client is not None:  # kept here, since uvicorn lets a proxy's headers say who the client is
             self.scope[PEER] = self.client[0]  # type: ignore[literal-required]
+        self.scope[LOST] = self._lost  # type: ignore[literal-required]
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url), _TARGET)

@@ -83,15 +83,20 @@ def dump(value: JsonValue) -> bytes:
     """Compact UTF-8, members in their order, the same bytes for the same value. Takes what `parse` gives (NaN is
     not among it). Raises `JsonTextError` for what JSON cannot hold: `lone_surrogate`, or else `not_json`."""
     try:
-        return orjson.dumps(value, default=_fragment, option=_OPTIONS)
+        return _exact(orjson.dumps(value, default=_fragment, option=_OPTIONS))
     except (TypeError, RecursionError):
         pass
     # Integers beyond 64 bits never reach `default`: wrap them, which costs a walk that others need not pay.
     try:
-        return orjson.dumps(_wrap(value), default=_fragment, option=_OPTIONS)
+        return _exact(orjson.dumps(_wrap(value), default=_fragment, option=_OPTIONS))
     except (TypeError, RecursionError) as error:
         code = "lone_surrogate" if "surrogates" in str(error) else "not_json"
     raise JsonTextError(code)
+
+
+def _exact(written: bytes) -> bytes:
+    """A copy: orjson's own bytes keep the buffer in which it wrote, 4 KB for the shortest value."""
+    return bytes(memoryview(written))
 
 
 def _decode(data: bytes | str, max_bytes: int | None) -> str:

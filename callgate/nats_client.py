@@ -60,6 +60,7 @@ class LeanClient(Client):
         self._replies: dict[str, asyncio.Future[Msg]] = {}
         self._reply_prefix = ""
         self._numbers = itertools.count()
+        self._never_filled: asyncio.Queue[Msg] = asyncio.Queue()
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
@@ -89,10 +90,16 @@ class LeanClient(Client):
         sid = self._sid + 1  # which nats-py gives before it waits for anything
         self._receivers[sid] = receive
         try:
-            return await super().subscribe(subject, queue, None, *more, **named)
+            subscription = await super().subscribe(subject, queue, None, *more, **named)
         except BaseException:
             self._receivers.pop(sid, None)
             raise
+        # A queue of its own is 3 KB, and thousands of calls may wait with a subscription each.
+        subscription._pending_queue = self._never_filled
+        iterator: Any = subscription._message_iterator
+        if iterator is not None:
+            iterator._queue = self._never_filled
+        return subscription
 
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         self._receivers.pop(sid, None)

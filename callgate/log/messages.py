@@ -20,6 +20,8 @@ from contracts.subjects import CallRef, Partition, parse_call_subject
 
 CE_TYPE = "ce-type"
 TRACEPARENT = "traceparent"
+VERIFIED_HEADERS = (CE_TYPE, SIGNATURE_HEADER, TRACEPARENT)
+"""All that a verifier looks at."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 

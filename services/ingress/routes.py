@@ -21,6 +21,7 @@ from services.ingress.domain import CallRequest, is_answered, outcome_of, parse_
 from services.ingress.doors import FrontDesk, location, problems
 from services.ingress.headers import Wait, last_event_id, traceparent_of, wait_of
 from services.ingress.intake import caller, in_thread_if_long, json_body, key_of
+from services.ingress.leaving import Leaving
 from services.ingress.openapi import CALL, CALL_BODY, CALLS, KNOWN
 from services.ingress.views import summary_of
 from services.ingress.waiting import TooManyHeld
@@ -41,7 +42,7 @@ def routes(desk: FrontDesk, authenticator: Authenticator, settings: IngressSetti
         wait = wait_of(request.headers.getlist("prefer"), settings.wait, settings.max_wait)
         asked = replace(await _asked(request, settings), key=key_of(request))
         trace = traceparent_of(request.headers.getlist("traceparent"))
-        call = await desk.submit(principal, asked, wait.seconds, request.is_disconnected, trace)
+        call = await desk.submit(principal, asked, wait.seconds, Leaving(request), trace)
         return await _answer(desk, call, wait)
 
     @router.get("/calls", responses=CALLS)
@@ -68,7 +69,7 @@ def routes(desk: FrontDesk, authenticator: Authenticator, settings: IngressSetti
         """The outcome of a call, or where it stands. `Prefer: wait=N` waits for the outcome."""
         principal = await caller(request, authenticator)
         wait = wait_of(request.headers.getlist("prefer"), 0.0, settings.max_wait)
-        call = await desk.look(principal, call_id, wait.seconds, request.is_disconnected)
+        call = await desk.look(principal, call_id, wait.seconds, Leaving(request))
         return await _answer(desk, call, wait)
 
     @router.get("/calls/{call_id}/events", response_class=StreamingResponse)

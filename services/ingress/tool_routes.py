@@ -20,6 +20,7 @@ from services.ingress.domain import CallRequest, functions_of, is_answered
 from services.ingress.doors import FrontDesk, problems
 from services.ingress.headers import SESSION_HEADER, Wait, traceparent_of, wait_of
 from services.ingress.intake import caller, in_thread_if_long, json_body, key_of
+from services.ingress.leaving import Leaving
 from services.ingress.openapi import LIST, TOOL_CALLS
 from services.ingress.permitted import Permitted
 from services.ingress.tool_formats import Asked, Format, Told, ToolCall, ToolCalls, asked_in, tools_in
@@ -88,7 +89,7 @@ class _Loop:
         self._desk = desk
         self._tools = tools
         self._principal = principal
-        self._gone = request.is_disconnected
+        self._gone = Leaving(request)
         self._wait = wait
         self._key = key_of(request)
         self._session = request.headers.get(SESSION_HEADER) or _session_named_for(self._key)

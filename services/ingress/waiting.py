@@ -1,6 +1,7 @@
 """Calls held open: one core NATS subscription each on what the broker republishes, made before the append.
 
-What arrives is kept as it came and verified only when an answer is among it. Core NATS may lose messages, so the log
+What arrives is kept as it came, and verified and parsed (which takes many times the room) only when an answer is among
+it. Core NATS may lose messages, so the log
 has the last word: it is read wherever the fold misses something or meets what is no part of the chain, after every
 reconnect, and (cheaply, one message) every few seconds.
 """
@@ -10,6 +11,7 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -17,11 +19,12 @@ from nats.errors import Error as NatsError
 
 from callgate.errors import BrokerAway
 from callgate.log import Alien, Log, reading
-from callgate.log.messages import Verifier
+from callgate.log.messages import VERIFIED_HEADERS, Message, Verifier
 from callgate.nats_client import at_once
 from contracts.lifecycle import NOTHING, Call, IllegalTransition
 from contracts.subjects import CallRef
 from services.ingress.domain import ANSWER_EVENTS, is_answered
+from services.ingress.leaving import Leaving
 
 logger = logging.getLogger("services.ingress")
 
@@ -140,41 +143,73 @@ class Waiting:
 class Held:
     """One call held open: what arrived of it and has not been folded yet."""
 
-    __slots__ = ("_bytes", "_cues", "_look", "_missed", "_ref", "_unread", "_upto", "_waiting", "_woken")
+    __slots__ = (
+        "_bytes",
+        "_cue",
+        "_cues",
+        "_left",
+        "_look",
+        "_missed",
+        "_ref",
+        "_unread",
+        "_upto",
+        "_waiting",
+        "_woken",
+    )
 
     def __init__(self, waiting: Waiting, ref: CallRef, cues: frozenset[str] | None) -> None:
         self._waiting = waiting
         self._ref = ref
         self._cues = cues
-        self._unread: list[Msg] = []
+        self._unread: list[Message] = []
         self._bytes = 0
         self._missed = False
         """Messages were dropped, or a reading failed: only the log can tell."""
         self._look = False
         """Messages may have been lost: compare with the log."""
         self._upto = 0
-        self._woken = asyncio.Event()
+        self._left = False
+        """The connection of who asked is lost."""
+        self._woken = False
+        self._cue: asyncio.Future[None] | None = None
+        """Of who waits now; an `asyncio.Event` for each of thousands takes 0.8 KB."""
 
-    def receive(self, message: Msg) -> None:
+    def receive(self, raw: Msg) -> None:
         """A republished message of the call."""
-        size = len(message.data)
+        size = len(raw.data)
         if self._waiting.kept_bytes + size > _KEPT_BYTES:
             self.drop()
             self._missed = True
         elif not self._missed:
-            self._unread.append(message)
-            self._bytes += size
-            self._waiting.kept_bytes += size
-        if self._cues is None or message.subject.rpartition(".")[2] in self._cues:
-            self._woken.set()
+            self._keep(raw, size)
+        if self._cues is None or raw.subject.rpartition(".")[2] in self._cues:
+            self.wake()
+
+    def _keep(self, raw: Msg, size: int) -> None:
+        try:
+            message = reading.from_direct(raw)
+        except (KeyError, ValueError):
+            self._missed = True
+            return
+        headers = {name: message.headers[name] for name in VERIFIED_HEADERS if name in message.headers}
+        self._unread.append(replace(message, headers=headers))
+        self._bytes += size
+        self._waiting.kept_bytes += size
 
     def wake(self) -> None:
-        self._woken.set()
+        self._woken = True
+        if self._cue is not None and not self._cue.done():
+            self._cue.set_result(None)
+
+    def leave(self) -> None:
+        """Who asked has left."""
+        self._left = True
+        self.wake()
 
     def look_again(self) -> None:
         """Something may have been missed."""
         self._look = True
-        self._woken.set()
+        self.wake()
 
     def drop(self) -> None:
         """Gives back what is kept."""
@@ -186,43 +221,56 @@ class Held:
         clock = asyncio.get_running_loop().time
         until = clock() + seconds
         known = 0
-        while not is_answered(call) and not self._waiting.stopping:
-            if told is not None and len(call.chain) > known:
-                known = len(call.chain)
-                await told(call)
-            left = until - clock()
-            if left <= 0:
-                break
-            call, woken = await self.next(call, left)
-            if not woken and await gone():
-                break
+        with gone.telling(self.leave) if isinstance(gone, Leaving) else contextlib.nullcontext():
+            while not is_answered(call) and not self._waiting.stopping:
+                if told is not None and len(call.chain) > known:
+                    known = len(call.chain)
+                    await told(call)
+                left = until - clock()
+                if left <= 0:
+                    break
+                call, woken = await self.next(call, left)
+                if self._left or (not woken and await gone()):
+                    break
         return call
 
     async def next(self, call: Call, seconds: float) -> tuple[Call, bool]:
         """The call after the next cue, or after `seconds` or the next look without one; and whether there was a cue."""
         pause = _AGAIN_AFTER if self._missed or self._look else self._waiting.pause()
-        woken = True
-        try:
-            if not self._woken.is_set():
-                async with asyncio.timeout(min(seconds, pause)):
-                    await self._woken.wait()
-        except TimeoutError:
-            woken, self._look = False, True
-        self._woken.clear()
-        return await self._caught_up(call), woken
+        woken = await self._cued(min(seconds, pause))
+        if not woken:
+            self._look = True
+        return await self._caught_up(call, idle=not woken and pause < seconds), woken
 
-    async def _caught_up(self, call: Call) -> Call:
-        """The call with what arrived, and where that may not be all, with what the log says."""
-        folded = self._fold(call)
+    async def _cued(self, seconds: float) -> bool:
+        """Whether there is a cue within so many seconds, or was one already."""
+        if not self._woken:
+            self._cue = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._cue
+            except TimeoutError:
+                pass
+            finally:
+                self._cue = None
+        woken, self._woken = self._woken, False
+        return woken
+
+    async def _caught_up(self, call: Call, *, idle: bool) -> Call:
+        """The call with what arrived, and where that may not be all, with what the log says. Where it is `idle`, nobody
+        asks yet: what arrived stays unread if it is all that there is."""
+        idle = idle and not self._missed and call.state != NOTHING
+        folded = call if idle else self._fold(call)
         if folded is not None and not self._look:
             return folded
         call = folded or call
         try:
             async with asyncio.timeout(_READ_SECONDS):
-                if folded is not None and await self._waiting.last_sequence(self._ref) <= self._seen(call):
+                if folded is not None and await self._waiting.last_sequence(self._ref) <= self._arrived(call):
                     self._look = False
                     return call
                 # From here on what arrives is kept: the reading may not have it any more.
+                self.drop()
                 self._missed = self._look = False
                 read, self._upto = await self._waiting.read(self._ref)
         except (BrokerAway, TimeoutError):
@@ -230,6 +278,10 @@ class Held:
             return call
         # A chain shorter than what we know comes from a leader that lags.
         return read if len(read.chain) >= len(call.chain) else call
+
+    def _arrived(self, call: Call) -> int:
+        """The last sequence that is known, read or not."""
+        return max(self._seen(call), self._unread[-1].sequence if self._unread else 0)
 
     def _seen(self, call: Call) -> int:
         return max(self._upto, call.head.sequence if call.head else 0)
@@ -240,15 +292,14 @@ class Held:
         self.drop()
         if self._missed or call.state == NOTHING:
             return None
-        for raw in messages:
+        for message in messages:
             try:
-                message = reading.from_direct(raw)
                 if message.sequence <= self._seen(call):
                     continue
                 verified = self._waiting.verifier.verify(message)
                 if isinstance(verified, Alien):
                     return None
                 call = call.apply(verified)
-            except (KeyError, ValueError, IllegalTransition):
+            except (ValueError, IllegalTransition):
                 return None
         return call
