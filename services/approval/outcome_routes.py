@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -10,7 +9,15 @@ from callgate.http import Problem
 from callgate.identity.authenticator import Authenticator
 from callgate.jsontext import dump
 from contracts.identity import Principal
-from contracts.model import JsonValue, rfc3339
+from contracts.model import JsonValue
+from services.approval.call_documents import (
+    DecidedDocument,
+    OutcomeDocument,
+    OutcomeList,
+    OutcomeWithVotes,
+    decided,
+    outcome_members,
+)
 from services.approval.looks import OUTCOME_LIST, Looks
 from services.approval.outcomes import OUTCOMES, Settlement, Unsettled
 from services.approval.people import person_of
@@ -18,18 +25,17 @@ from services.approval.refusals import as_problems
 from services.approval.routes import (
     PAGE,
     PAGE_LIMIT,
-    arguments_of,
     call_ref,
     digest_of,
-    json_of,
     opened_list,
     read_members,
     require_ready,
     text_of,
+    told,
     votes_of,
 )
 from services.approval.settling import Settling
-from services.approval.views import View, Views
+from services.approval.views import Views
 from services.approval.waiting import UNSETTLED
 
 BODY_LIMIT = 1024 * 1024
@@ -44,7 +50,9 @@ _EXPECTED = (
 def outcome_routes(settling: Settling, views: Views, looks: Looks, authenticator: Authenticator) -> APIRouter:
     router = APIRouter(prefix="/v1/outcomes", tags=["outcomes"])
 
-    @router.get("", summary="Calls whose outcome nobody knows and you may settle, the oldest first")
+    @router.get(
+        "", summary="Calls whose outcome nobody knows and you may settle, the oldest first", response_model=OutcomeList
+    )
     async def waiting(
         request: Request,
         limit: int = Query(PAGE, ge=1, le=PAGE_LIMIT),
@@ -55,23 +63,26 @@ def outcome_routes(settling: Settling, views: Views, looks: Looks, authenticator
         outcomes = [one for one in unsettled_for(settling, person) if UNSETTLED.position(one) > after]
         page = outcomes[:limit]
         opened = await opened_list(views, looks, page, person, OUTCOME_LIST, brief=brief)
-        items = [_item(one, view) for one, view in zip(page, opened, strict=True)]
-        return json_of({"outcomes": items, "next": UNSETTLED.position(page[-1]) if len(outcomes) > limit else None})
+        items = (OutcomeDocument(**outcome_members(one, view)) for one, view in zip(page, opened, strict=True))
+        following = UNSETTLED.position(page[-1]) if len(outcomes) > limit else None
+        return told(OutcomeList(outcomes=tuple(items), next=following))
 
-    @router.get("/{call_id}", summary="One call, with who approved it")
+    @router.get("/{call_id}", summary="One call, with who approved it", response_model=OutcomeWithVotes)
     async def one(request: Request, call_id: str) -> Response:
         person = await person_of(authenticator, request)
         unsettled = await outcome_of(settling, call_id, person)
         recorded = looks.at_call(person, unsettled.ref)
         _, view, votes = await asyncio.gather(recorded, views.of(unsettled), votes_of(views, unsettled))
-        return json_of(_item(unsettled, view) | {"votes": votes})
+        return told(OutcomeWithVotes(**outcome_members(unsettled, view), votes=votes))
 
-    @router.post("/{call_id}/settlement", summary="Say what became of it", status_code=201)
+    @router.post(
+        "/{call_id}/settlement", summary="Say what became of it", status_code=201, response_model=DecidedDocument
+    )
     async def settlement(request: Request, call_id: str) -> Response:
         person = await person_of(authenticator, request)
         said = _settlement(await read_members(request, BODY_LIMIT, _MEMBERS, _EXPECTED))
         unsettled = await settle(settling, call_id, person, said)
-        return json_of({"id": str(unsettled.ref), "state": unsettled.state, "status": unsettled.status}, 201)
+        return told(decided(unsettled), 201)
 
     return router
 
@@ -110,19 +121,3 @@ def _settlement(document: Mapping[str, JsonValue]) -> Settlement:
         evidence=text_of(document, "evidence", _EXPECTED),
         result=None if result is None else dump(result),
     )
-
-
-def _item(unsettled: Unsettled, view: View | None) -> dict[str, Any]:
-    item = {
-        "id": str(unsettled.ref),
-        "state": unsettled.state,
-        "status": unsettled.status,
-        "function": unsettled.function,
-        "requester": unsettled.requester.id,
-        "on_behalf_of": unsettled.requester.on_behalf_of,
-        "code": unsettled.code,
-        "since": rfc3339(unsettled.since),
-        "attempts": unsettled.attempts,
-        "digest": unsettled.digest,
-    }
-    return item | arguments_of(view) if view is not None else item

@@ -12,13 +12,24 @@ from fastapi import APIRouter, Query, Request, Response
 from callgate.http import Problem
 from callgate.identity.authenticator import Authenticator
 from callgate.jsontext import JsonTextError, dump, parse
-from contracts.events import Escalation
+from callgate.openapi import Answer
 from contracts.identity import Principal
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import CallRef
 from services.approval import domain
 from services.approval.aggregate import NobodyAsked
 from services.approval.amending import Amending, Amendment
+from services.approval.call_documents import (
+    ApprovalDocument,
+    ApprovalList,
+    ApprovalWithVotes,
+    DecidedDocument,
+    VotedDocument,
+    call_members,
+    decided,
+    requirements_of,
+    voted,
+)
 from services.approval.changes import Changes
 from services.approval.domain import DECISIONS, CallFacts, Decision, DecisionRefused, Intent, Question
 from services.approval.handlers import Deciding
@@ -57,7 +68,7 @@ def api_routes(
 ) -> APIRouter:
     router = APIRouter(prefix="/v1/approvals", tags=["approval"])
 
-    @router.get("", summary="What waits and you may decide, by expiry")
+    @router.get("", summary="What waits and you may decide, by expiry", response_model=ApprovalList)
     async def waiting(
         request: Request,
         limit: int = Query(PAGE, ge=1, le=PAGE_LIMIT),
@@ -74,35 +85,44 @@ def api_routes(
             questions = [question for question in questions if QUESTIONS.position(question) > after]
         page = questions[:limit]
         opened = await opened_list(views, looks, page, person, LIST, brief=brief)
-        items = [_item(question, view, person, deciding.now()) for question, view in zip(page, opened, strict=True)]
+        now = deciding.now()
+        items = (
+            ApprovalDocument(**_members(question, view, person, now))
+            for question, view in zip(page, opened, strict=True)
+        )
         following = QUESTIONS.position(page[-1]) if len(questions) > limit else None
-        return json_of({"approvals": items, "next": following}, headers=headers)
+        return told(ApprovalList(approvals=tuple(items), next=following), headers=headers)
 
-    @router.get("/{call_id}", summary="One call, with the votes so far")
+    @router.get("/{call_id}", summary="One call, with the votes so far", response_model=ApprovalWithVotes)
     async def one(request: Request, call_id: str) -> Response:
         person = await person_of(authenticator, request)
         question = await looked_at(deciding, call_id, person)
         recorded = looks.at_call(person, question.ref)
         _, view, votes = await asyncio.gather(recorded, views.of(question), votes_of(views, question))
-        return json_of(_item(question, view, person, deciding.now()) | {"votes": votes})
+        return told(ApprovalWithVotes(**_members(question, view, person, deciding.now()), votes=votes))
 
-    @router.post("/{call_id}/votes", summary="Approve or reject", status_code=201)
+    @router.post("/{call_id}/votes", summary="Approve or reject", status_code=201, response_model=VotedDocument)
     async def vote(request: Request, call_id: str) -> Response:
         person = await person_of(authenticator, request)
         intent = _intent(await read_members(request, BODY_LIMIT, _VOTE_MEMBERS, _VOTE, max_depth=1))
         question = await cast(
             deciding, call_id, person, intent.decision, intent.reason, intent.digest, break_glass=intent.break_glass
         )
-        return json_of(_outcome(question), 201)
+        return told(voted(question), 201)
 
-    @router.post("/{call_id}/amendments", summary="Change the arguments; votes start over", status_code=201)
+    @router.post(
+        "/{call_id}/amendments",
+        summary="Change the arguments; votes start over",
+        status_code=201,
+        response_model=DecidedDocument,
+    )
     async def amendment(request: Request, call_id: str) -> Response:
         person = await person_of(authenticator, request)
         document = await read_members(request, AMENDMENT_LIMIT, _AMENDMENT_MEMBERS, _AMENDMENT)
         reason = text_of(document, "reason", _AMENDMENT)
         digest = digest_of(document, _WHERE)
         question = await amend(amending, call_id, person, document.get("patch"), reason, digest)
-        return json_of({"id": str(question.ref), "state": question.state, "status": question.status}, 201)
+        return told(decided(question), 201)
 
     return router
 
@@ -255,11 +275,12 @@ def _tag(questions: Iterable[Question]) -> str:
     return f'"{digest.hexdigest()[:32]}"'
 
 
-def json_of(value: JsonValue, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def told(document: Answer, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The document, for whoever asked alone."""
     # Arguments may hold integers beyond 64 bits, which only `dump` writes.
+    written = dump(document.model_dump(mode="json", exclude_unset=True))
     private = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(dump(value), status, private, media_type="application/json")
+    return Response(written, status, private, media_type="application/json")
 
 
 def _intent(document: Mapping[str, JsonValue]) -> Intent:
@@ -278,63 +299,18 @@ def checked_reason(reason: str | None) -> str | None:
     return text or None
 
 
-def _item(question: Question, view: View | None, person: Principal, now: datetime) -> dict[str, Any]:
+def _members(question: Question, view: View | None, person: Principal, now: datetime) -> dict[str, Any]:
+    """Of an ApprovalDocument for that person."""
     own = question.ballot_of(person.id)
-    item = {
-        "id": str(question.ref),
-        "state": question.state,
-        "status": question.status,
-        "function": question.function,
-        "requester": question.requester.id,
-        "on_behalf_of": question.requester.on_behalf_of,
-        "actors": list(question.requester.actors),
+    return call_members(question, view) | {
+        "actors": question.requester.actors,
         "bound_by": question.requester.bound_by,
-        "policies": list(question.policies),
-        "requirements": _progress(question),
-        "asked_at": rfc3339(question.asked_at),
-        "expires_at": rfc3339(question.expires_at),
-        "digest": question.digest,
-        "amended_by": list(question.amenders),
+        "policies": question.policies,
+        "requirements": requirements_of(question),
+        "asked_at": question.asked_at,
+        "expires_at": question.expires_at,
+        "amended_by": question.amenders,
         "reason_required": domain.must_say_why(question, person, now),
         "may_break_glass": domain.may_break_glass(question, person),
         "your_vote": own.decision if own else None,
     }
-    return item | arguments_of(view) if view is not None else item
-
-
-def arguments_of(view: View) -> dict[str, Any]:
-    """The members that show the masked arguments."""
-    shown = {"arguments": view.arguments, "findings": [finding.model_dump() for finding in view.findings]}
-    return shown | {"withheld": view.withheld} if view.withheld else shown
-
-
-def _outcome(question: Question) -> dict[str, Any]:
-    return {
-        "id": str(question.ref),
-        "state": question.state,
-        "status": question.status,
-        "votes": [{"reviewer": ballot.reviewer, "decision": ballot.decision} for ballot in question.ballots],
-        "requirements": _progress(question),
-    }
-
-
-def _progress(question: Question) -> list[dict[str, Any]]:
-    return [
-        {
-            "policies": list(progress.requirement.policies),
-            "approvers": list(progress.requirement.approvers),
-            "quorum": progress.requirement.quorum,
-            "each": progress.requirement.each,
-            "missing": progress.missing,
-            "rejections": progress.requirement.rejections,
-            "reason_required": progress.requirement.reason_required,
-            "escalation": _escalation(progress.requirement.escalation),
-            "break_glass": list(progress.requirement.break_glass),
-            "expires_at": rfc3339(progress.requirement.expires_at),
-        }
-        for progress in question.progress
-    ]
-
-
-def _escalation(escalation: Escalation | None) -> dict[str, Any] | None:
-    return {"approvers": list(escalation.approvers), "at": rfc3339(escalation.at)} if escalation else None
