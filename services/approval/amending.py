@@ -16,7 +16,7 @@ from callgate.json_patch import BadPatch, apply_patch, changes, checked_patch
 from callgate.jsontext import dump
 from callgate.sealing import Place, Sealer
 from contracts.events import InputProblem
-from contracts.functions import Catalog
+from contracts.functions import Catalog, Function
 from contracts.identity import Principal
 from contracts.model import JsonValue
 from contracts.subjects import CallRef
@@ -70,7 +70,8 @@ class Amending:
         self._views = views
         self._catalog = catalog
         self._clock = clock
-        self._schemas: dict[str, InputSchema] = {}
+        self._schemas: dict[str, tuple[Function, InputSchema]] = {}
+        """By name, compiled of that function: of another of the name, it is no more the one that counts."""
 
     async def amend(self, ref: CallRef, author: Principal, amendment: Amendment) -> Question:
         """Records the change; the question after it, which nobody may answer any more.
@@ -119,9 +120,10 @@ class Amending:
         function = self._catalog.get(name)
         if function is None:
             return ()
-        schema = self._schemas.get(name)
-        if schema is None:
-            schema = self._schemas[name] = InputSchema(function)
+        compiled_of, schema = self._schemas.get(name, (None, None))
+        if schema is None or compiled_of is not function:
+            schema = InputSchema(function)
+            self._schemas[name] = function, schema
         if schema.takes(after):
             return ()
         found = Counter(schema.problems(after, _PROBLEMS_COMPARED))
