@@ -101,6 +101,7 @@ class HttpRunner:
                     URL(request.url, encoded=True),  # as it stands: yarl would decode and resolve it
                     data=_payload(request.body),
                     headers=headers,
+                    skip_auto_headers=("Content-Type",),  # nothing is guessed that the request does not say
                     allow_redirects=False,
                     middlewares=(attempt,),
                 ) as response,
