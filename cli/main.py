@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from callgate.errors import CallgateError
-from cli import agents, control_commands, groups, mcp_command, output, reviewers, revocation_commands
+from cli import agents, control_commands, env_command, groups, mcp_command, output, reviewers, revocation_commands
 from cli.options import DEFAULT_CONFIG, ConfigOption, ServiceName
 
 app = typer.Typer(
@@ -118,6 +118,7 @@ def doctor(
 
 agents.register(app)
 mcp_command.register(app)
+env_command.register(app)
 reviewers.register(app)
 control_commands.register(app)
 revocation_commands.register(app)

@@ -347,3 +347,28 @@ def test_the_clients_secret_lies_beside_the_file_and_scopes_and_names_are_checke
     assert "must contain openid" in refusal(written(tmp_path, ISSUER % ", scopes: [profile]"))
     assert "have the same sign_in.name" in refusal(written(tmp_path, ISSUER % ", name: b"))
     assert "sign_in.client_secret" in refusal(written(tmp_path, ISSUER % ", client_secret: s3cret"))
+
+
+PROXIED = """
+connections:
+  crm:
+    base_url: http://crm.test
+    proxy: {}
+    functions:
+      one: {path: "/x/{id}", input: {type: object, properties: {id: {type: string}}, required: [id]}}
+      two: {path: "/x/{key}", input: {type: object, properties: {key: {type: string}}, required: [key]}}
+"""
+
+
+def test_functions_that_the_proxy_could_not_tell_apart_are_refused_with_their_line(tmp_path: Path) -> None:
+    said = refusal(written(tmp_path, PROXIED))
+    assert "callgate.yaml:8: connections.crm.functions.two.path: POST /x/{key} and one's /x/{id} match" in said
+    load(written(tmp_path, PROXIED.replace("    proxy: {}\n", "")))
+    load(written(tmp_path, PROXIED.replace('two: {path: "/x', 'two: {method: PUT, path: "/x')))
+
+
+def test_a_content_and_a_variable_that_are_none_are_explained(tmp_path: Path) -> None:
+    said = refusal(written(tmp_path, PROXIED.replace('one: {path: "', 'one: {content: multipart/form-data, path: "')))
+    assert "must be a JSON type, application/x-www-form-urlencoded or text/*" in said
+    said = refusal(written(tmp_path, PROXIED.replace("proxy: {}", "proxy: {env: [not-a-name]}")))
+    assert "must be the name of a variable" in said
