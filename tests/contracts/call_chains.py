@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from contract_samples import AGENT, DIGEST, INLINE, REF
 
 from contracts.events import (
@@ -29,7 +30,7 @@ from contracts.events import (
     make_event,
 )
 from contracts.identity import Principal
-from contracts.lifecycle import Call
+from contracts.lifecycle import Call, IllegalTransition
 from contracts.subjects import CallRef
 
 GENESIS = "9" * 64
@@ -143,3 +144,13 @@ def unknown() -> Chain:
 
 def names(call: Call) -> Sequence[str]:
     return [recorded.name for recorded in call.chain]
+
+
+def refusal(chain: Chain, recorded: Recorded) -> str:
+    """The code with which the fold sets the event aside; the chain stays as it was."""
+    with pytest.raises(IllegalTransition) as refused:
+        chain.call.apply(recorded)
+    after = chain.call.accept(recorded)
+    assert after.chain == chain.call.chain
+    assert after.aliens[-1] == (recorded, refused.value.code)
+    return refused.value.code
