@@ -9,6 +9,7 @@ import logging
 import smtplib
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -29,12 +30,14 @@ logger = logging.getLogger("services.approval.mail")
 
 PREFIX = "email-"
 _REFUSED_FOR_GOOD = range(500, 600)
+_AT_ONCE = 8
+"""Mails under way, of all lists together."""
 _PLAIN_ASCII = SMTP.clone(cte_type="7bit")
 """On the wire, whatever is written: not every server says that it takes eight bits."""
 
 
 class Mail:
-    """`services.approval.channels.Medium`, an endpoint for each list."""
+    """`services.approval.channels.Medium`, an endpoint for each list. Close it in the end."""
 
     def __init__(
         self, settings: EmailSettings, policies: PublishedPolicies, clock: Callable[[], datetime], public_url: str
@@ -44,6 +47,8 @@ class Mail:
         self._policies = policies
         self._clock = clock
         self._public_url = public_url
+        # Not the process' own, in which masking, ingress and audit work too: a server may say nothing for long.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mail")
 
     @property
     def names(self) -> Sequence[str]:
@@ -65,8 +70,12 @@ class Mail:
         to = self._lists[due.endpoint]
         written = message(said, self._settings.sender, to, self._clock(), key, thread or key)
         # A thread: smtplib knows no event loop. Each step of it is bounded by the settings' timeout.
-        await asyncio.to_thread(deliver, self._settings, written, to)
+        await asyncio.get_running_loop().run_in_executor(self._threads, deliver, self._settings, written, to)
         return None
+
+    def close(self) -> None:
+        """What is under way ends by itself, within its timeouts."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def message(said: Summary, sender: str, to: MailList, at: datetime, key: str, thread: str) -> EmailMessage:

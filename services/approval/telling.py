@@ -59,6 +59,7 @@ class Telling:
     _slack: tuple[SlackSettings, SlackApi] | None
     _webhooks: Webhooks
     _teams: Teams | None
+    _mail: Mail | None
 
     def hook(self, approval: Deciding, authenticator: Authenticator, ended: Callable[[Principal], bool]) -> Hooked:
         """What lets people answer, but for those whose identity is revoked (`ended`)."""
@@ -83,6 +84,8 @@ class Telling:
             await self._webhooks.close()
             if self._teams is not None:
                 await self._teams.close()
+            if self._mail is not None:
+                self._mail.close()
             await self._http.close()
 
         return Hooked(tuple(routers), tuple(background), close)
@@ -108,8 +111,9 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies, histo
     teams = Teams(settings.teams, policies, public_url) if settings.teams is not None else None
     if teams is not None:
         media.append(teams)
-    if settings.email is not None:
-        media.append(Mail(settings.email, policies, platform.clock, public_url))
+    mail = Mail(settings.email, policies, platform.clock, public_url) if settings.email is not None else None
+    if mail is not None:
+        media.append(mail)
     slack = None
     if settings.slack is not None:
         api = SlackApi(settings.slack, http)
@@ -135,7 +139,7 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies, histo
         deliver_subject(APPROVAL_NOTICES): channels.on_event,
         deliver_subject(APPROVAL_SENDS): channels.on_due,
     }
-    return Telling(channels, deliveries, platform, http, slack, webhooks, teams)
+    return Telling(channels, deliveries, platform, http, slack, webhooks, teams, mail)
 
 
 def _require_secrets(platform: Platform) -> None:

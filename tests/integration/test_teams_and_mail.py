@@ -1,6 +1,8 @@
 """Teams and mail on a real broker, with stand-ins for both: routed by group, told once, repeated after failures."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -207,6 +209,28 @@ async def test_tls_from_the_first_byte(tmp_path: Path) -> None:
             (mail,) = await mails.received(1)
             assert (mail.encrypted, mail.user) == (True, USER)
             await settled(stage)
+
+
+async def test_a_server_that_says_nothing_holds_up_no_other_work(tmp_path: Path, mails: MailServer) -> None:
+    """Masking, ingress and audit work in the threads of the process too, where all services share one."""
+    reached, over = asyncio.Event(), asyncio.Event()
+
+    async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        await over.wait()
+        writer.close()
+
+    with ThreadPoolExecutor(1) as shared:
+        asyncio.get_running_loop().set_default_executor(shared)
+        server = await asyncio.start_server(mute, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with scene(tmp_path, email=mail_settings(tmp_path, mails, port=port)) as stage, replica(stage):
+            await stage.ask()
+            await reached.wait()
+            async with asyncio.timeout(2):  # the mail waits for five
+                assert await asyncio.to_thread(lambda: "done") == "done"
+            over.set()
+            server.close()
 
 
 async def test_a_private_workflow_is_never_connected_to(tmp_path: Path, teams: TeamsStandIn) -> None:
