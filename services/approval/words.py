@@ -102,14 +102,14 @@ def require_unsettled(call: Call, then: Call) -> None:
         raise Unneeded("settled_already")
 
 
-def call_url(public_url: str, question: CallFacts) -> str:
+def call_url(public_url: str, call: CallFacts) -> str:
     """The page on which the call is decided."""
-    return f"{public_url.rstrip('/')}/approvals/{question.ref}"
+    return f"{public_url.rstrip('/')}/approvals/{call.ref}"
 
 
-def settle_url(public_url: str, question: CallFacts) -> str:
+def settle_url(public_url: str, call: CallFacts) -> str:
     """The page on which a person says what really happened."""
-    return f"{public_url.rstrip('/')}/approvals/outcomes/{question.ref}"
+    return f"{public_url.rstrip('/')}/approvals/outcomes/{call.ref}"
 
 
 def shown(text: str, limit: int = NAME) -> str:
@@ -119,10 +119,7 @@ def shown(text: str, limit: int = NAME) -> str:
 
 def facts(question: Question) -> Iterable[tuple[str, str]]:
     """Name and value of what is known beside the arguments; not cut yet."""
-    yield "Function", question.function
-    yield "Asked by", question.requester.id
-    if question.requester.on_behalf_of is not None:
-        yield "On behalf of", question.requester.on_behalf_of
+    yield from _call_facts(question)
     if len(question.requester.actors) > 1:
         yield "Through", ", ".join(question.requester.actors[1:])
     yield "Needs", "; ".join(map(_needs, question.progress[:_LISTED]))
