@@ -2,6 +2,7 @@
 
 from callgate.control import FreezeBook, GrantBook
 from callgate.platform import Platform
+from callgate.revocations import RevocationBook
 from callgate.service import Service
 from contracts.identity import Role
 from services.policy.domain import Rules
@@ -27,6 +28,7 @@ async def build(platform: Platform) -> Service:
         grants=GrantUses(
             platform.log,
             GrantBook(platform.client, platform.records, platform.clock),
+            RevocationBook(platform.client, platform.records, platform.clock),
             platform.records,
             platform.catalog,
             platform.clock,

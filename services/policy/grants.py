@@ -22,6 +22,7 @@ from callgate.control import GrantBook
 from callgate.errors import BrokerAway, ConfigurationError, LostRace
 from callgate.log import Log
 from callgate.records import Records
+from callgate.revocations import RevocationBook
 from contracts.events import ArgumentsAmended, GrantUse
 from contracts.functions import Catalog
 from contracts.grants import Grant, meets_alone
@@ -37,13 +38,20 @@ _PARSED = 256
 
 
 class GrantUses:
-    """Looks for a grant and counts the call on it."""
+    """Looks for a grant and counts the call on it; who granted must not have had their identity revoked since."""
 
     def __init__(
-        self, log: Log, book: GrantBook, records: Records, catalog: Catalog, clock: Callable[[], datetime]
+        self,
+        log: Log,
+        book: GrantBook,
+        revocations: RevocationBook,
+        records: Records,
+        catalog: Catalog,
+        clock: Callable[[], datetime],
     ) -> None:
         self._log = log
         self._book = book
+        self._revocations = revocations
         self._records = records
         self._catalog = catalog
         self._clock = clock
@@ -57,6 +65,7 @@ class GrantUses:
         await self._book.refresh()
         if self._found(ref, facts, verdict, rules) is None:
             return None
+        await self._revocations.refresh()
         if (await self._log.read(ref)).call.last(ArgumentsAmended) is not None:
             return None  # whoever changed the arguments may be who granted
         async with self._turn:
@@ -87,13 +96,14 @@ class GrantUses:
         return next((grant for grant in fitting if grant.use_of(ref) is not None), next(iter(fitting), None))
 
     def _fits(self, grant: Grant, ref: CallRef, facts: CallFacts, verdict: Verdict, rules: Rules) -> bool:
-        """Scope first; then whether the granter could approve this call alone, by today's policies; then conditions."""
+        """Scope first; then whether the granter, if not revoked, could approve this call alone by today's policies;
+        then conditions."""
         function, granter, now = facts.function, grant.data.by, self._clock()
         if function is None or rules.policies is None:
             return False
         if not grant.usable_for(ref, facts.principal, function.name, now):
             return False
-        if not meets_alone(verdict.requirements, granter):
+        if not meets_alone(verdict.requirements, granter) or self._revocations.ended(granter):
             return False
         entity = call_entity(str(ref), function, facts.principal, facts.findings)
         if not may(rules.policies, "approve", granter, entity, now).decision:

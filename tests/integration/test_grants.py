@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deployment import new_call, sealed
 from governed_scene import PAY, PAY_ROUTE, Governed, eventually, governed
 
+from callgate.ids import uuid7
 from contracts.events import Allowed
-from contracts.identity import Role
+from contracts.identity import Principal, Role
 from contracts.lifecycle import Call
-from contracts.records import GrantUsed
-from contracts.subjects import CONTROL, CallRef, grant_filter
+from contracts.records import GrantUsed, Revoked
+from contracts.subjects import CONTROL, CallRef, grant_filter, revocation_subject
 
 
 @pytest.fixture
@@ -92,6 +94,24 @@ async def test_revoked_at_once(scene: Governed) -> None:
     assert (status, answer["revoked"]) == (200, True)
     assert (await pay(scene)).state == "approval_required"
     assert await listed(scene) == []
+
+
+async def test_whose_identity_is_revoked_granted_nothing(scene: Governed) -> None:
+    granted = await grant(scene)
+    assert by(await pay(scene)) == granted["id"]
+    async with scene.here.platform(Role.APPROVAL) as approval:
+        revocation = uuid7()
+        reason = await sealed(approval, new_call(approval, "revoker"), revocation, "reason", b"a stolen laptop", "view")
+        revoked = Revoked(
+            revocation_id=revocation,
+            scope="subject",
+            target="fay",
+            issued_before=approval.clock(),  # she signs in again, and whatever was done in her name before is over
+            by=Principal(id="finn", issuer=scene.issuer.url, groups=("finance",)),
+            reason=reason,
+        )
+        await approval.records.publish(revocation_subject(revocation), revoked, approval.clock(), 0)
+    assert (await pay(scene)).state == "approval_required"
 
 
 async def test_over_with_its_time(scene: Governed) -> None:
