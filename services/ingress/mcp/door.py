@@ -1,7 +1,7 @@
 """The door itself: who asks and what, checked before the SDK's kernel gets a message without arguments."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -33,12 +33,13 @@ from contracts.subjects import CallRef
 from services.ingress.doors import FrontDesk
 from services.ingress.headers import traceparent_of
 from services.ingress.intake import caller, in_thread_if_long, json_body
+from services.ingress.leaving import Leaving
 from services.ingress.mcp.address import METADATA, PATH, Address
 from services.ingress.mcp.asked import Asked
 from services.ingress.mcp.exchange import answered, refused
 from services.ingress.mcp.listing import ToolList
 from services.ingress.mcp.messages import SESSION_HEADER, BadMessage, Message, read_message
-from services.ingress.mcp.reply import Progress, Reply
+from services.ingress.mcp.reply import Progress, Reply, Watched
 from services.ingress.mcp.server import McpServer, build_server
 from services.ingress.mcp.sessions import Session, Sessions, TooManySessions
 from services.ingress.mcp.tasks import speaks_tasks
@@ -158,7 +159,7 @@ class McpDoor:
 
         async def work(progress: Progress) -> tuple[int, Mapping[str, Any]]:
             try:
-                document = await self._answered(request, session.connection, asked, message, progress)
+                document = await self._answered(request, asked, message, progress, lambda: session.connection)
             finally:
                 taken_back = began and session.calls.pop(key, None) is None
             return 200, refused(message.request_id, _TAKEN_BACK) if taken_back else document
@@ -195,31 +196,36 @@ class McpDoor:
         route = classify_inbound_request(envelope, headers=dict(headers))
         if isinstance(route, InboundLadderRejection):
             return _rejected(route, message.request_id)
-        connection = Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
+
+        def connection() -> Connection:
+            return Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
+
         asked = self._asked(headers, principal, message, f"token {headers.get('authorization', '')}")
 
         async def work(progress: Progress) -> tuple[int, Mapping[str, Any]]:
-            document = await self._answered(request, connection, asked, message, progress)
+            document = await self._answered(request, asked, message, progress, connection)
             return _status(document), document
 
         return Reply(work, message.progress_token if takes_stream else None)
 
     async def _answered(
-        self, request: Request, connection: Connection, asked: Asked, message: Message, progress: Progress
+        self,
+        request: Request,
+        asked: Asked,
+        message: Message,
+        progress: Progress,
+        connection: Callable[[], Connection],
     ) -> Mapping[str, Any]:
         """The response to a request. A tool call is validated, then waited for, and only then given to the kernel,
-        which shapes its result."""
-        version = connection.protocol_version
+        which shapes its result; meanwhile nothing is kept of the connection, which can be had again."""
         if message.method == "tools/call":
             try:
-                validate_client_request(message.method, version, dict(message.params))
-                speaks = speaks_tasks(connection.client_capabilities, version)
-                asked.result = await self._calls.run(
-                    asked, message.params["name"], progress, request.is_disconnected, as_task=speaks
-                )
+                as_task = _checked(connection(), message)
+                gone = Watched(request, progress) if progress.wanted else Leaving(request)
+                asked.result = await self._calls.run(asked, message.params["name"], progress, gone, as_task=as_task)
             except (MCPError, ValidationError) as error:
                 return refused(message.request_id, error)
-        return await self._dispatched(connection, asked, message)
+        return await self._dispatched(connection(), asked, message)
 
     async def _dispatched(self, connection: Connection, asked: Asked, message: Message) -> Mapping[str, Any]:
         assert message.request_id is not None  # noqa: S101  # a notification has no response
@@ -261,6 +267,13 @@ class McpDoor:
             if problem.status == 401:
                 problem.headers["WWW-Authenticate"] = self._address.challenge(error, request.headers)
             raise problem from None
+
+
+def _checked(connection: Connection, message: Message) -> bool:
+    """Whether the client of a tool call takes a task for an answer. ValidationError for what is no tool call."""
+    version = connection.protocol_version
+    validate_client_request(message.method, version, dict(message.params))
+    return speaks_tasks(connection.client_capabilities, version)
 
 
 def _has_sessions(headers: Headers) -> bool:

@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from fastapi import Response
+from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
 from callgate.jsontext import dump
+from services.ingress.leaving import Leaving
 
 _STREAM = [
     (b"content-type", b"text/event-stream"),
@@ -44,6 +45,21 @@ class Progress:
             await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM})
         body = b"event: message\r\ndata: %b\r\n\r\n" % dump(dict(message))
         await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+class Watched(Leaving):
+    """Whether the client is gone, of one that is told progress: asked now and then while nothing happens, it shows the
+    line as well."""
+
+    __slots__ = ("_progress",)
+
+    def __init__(self, request: Request, progress: Progress) -> None:
+        super().__init__(request)
+        self._progress = progress
+
+    async def __call__(self) -> bool:
+        await self._progress.alive()
+        return await super().__call__()
 
 
 Work = Callable[[Progress], Awaitable[tuple[int, Mapping[str, Any]]]]

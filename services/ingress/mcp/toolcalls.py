@@ -1,6 +1,5 @@
 """`tools/call`: submitted, waited for, and answered in time."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mcp import MCPError
@@ -35,16 +34,16 @@ class ToolCalls:
         function = self._tools.tools.by_name.get(tool)
         if function is None and tool not in (OUTCOME_TOOL, CANCEL_TOOL):
             raise MCPError(INVALID_PARAMS, "Unknown tool; tools/list names those there are.")
-        told, present = self._teller(progress), _kept_alive(progress, gone)
+        told = self._teller(progress)
         try:
             if function is not None:
                 wanted = CallRequest(function.name, asked.arguments, asked.session)
                 asked.arguments = b""  # sealed from here on; the call may wait for long
                 call = await self._desk.submit(
-                    asked.principal, wanted, self._hold, present, asked.traceparent, begun=asked.begun, told=told
+                    asked.principal, wanted, self._hold, gone, asked.traceparent, begun=asked.begun, told=told
                 )
             elif tool == OUTCOME_TOOL:
-                call = await self._desk.look(asked.principal, _call_id(asked.arguments), self._hold, present, told)
+                call = await self._desk.look(asked.principal, _call_id(asked.arguments), self._hold, gone, told)
             else:
                 call = await self._desk.cancel(asked.principal, _call_id(asked.arguments))
             return await self._result(call, tool, as_task=as_task)
@@ -69,16 +68,6 @@ class ToolCalls:
             await progress.tell(standing(await self._desk.outcome(call)))
 
         return told
-
-
-def _kept_alive(progress: Progress, gone: Gone) -> Callable[[], Awaitable[bool]]:
-    """`gone`, asked now and then while nothing happens, shows the line as well."""
-
-    async def present() -> bool:
-        await progress.alive()
-        return await gone()
-
-    return present
 
 
 def _call_id(arguments: bytes) -> str:
