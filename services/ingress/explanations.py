@@ -56,6 +56,7 @@ FAILED: Mapping[str, str] = MappingProxyType(
         "credential_unreadable": "The function's credential cannot be read; nothing was sent. Tell the operator.",
         "credential_malformed": "The function's credential is malformed; nothing was sent. Tell the operator.",
         "connection_refused": "The function's server refused the connection; nothing was sent. Try again later.",
+        "request_malformed": "The request that came through the proxy is damaged; nothing was sent. Tell the operator.",
         "connect_failed": "The function's server could not be reached; nothing was sent. Try again later.",
         "connect_timeout": "The function's server did not answer the connection in time; nothing was sent.",
         "dns_failure": "The function's server was not found; nothing was sent. Tell the operator.",
