@@ -355,6 +355,11 @@ class Catalog:
         """Whether an MCP server may yet turn out to have such a function."""
         return self.kind_of(name) == "mcp" and name not in self._functions
 
+    @property
+    def may_grow(self) -> bool:
+        """Whether there is an MCP server, which may offer a function that nobody knows yet."""
+        return any(one.kind == "mcp" for one in self.connections.values())
+
     def kind_of(self, name: str) -> str | None:
         """The kind of the connection that a function's name begins with; None where there is none."""
         connection = self.connections.get(name.partition(".")[0])

@@ -41,31 +41,36 @@ class PublishedPolicies:
         self._records = records
         self._catalog = catalog
         self._schema = Derived(catalog, cedar_schema)
-        self._current: PolicySet | None = None
-        self._read: tuple[int, Catalog] | None = None
-        """What `current` was made of: the record's sequence, and the functions known then."""
+        self._published: PolicySetPublished | None = None
+        self._sequence = 0
+        self._made: tuple[Catalog, PolicySet | None] | None = None
+        """The set in force, for the functions that were known when it was made."""
 
     @property
     def current(self) -> PolicySet | None:
-        return self._current
+        """The set in force, for the functions that are known now."""
+        functions = self._catalog.snapshot
+        if self._published is not None and (self._made is None or self._made[0] is not functions):
+            self._made = functions, self._load(self._published.files, self._published.policy_set)
+        return self._made[1] if self._made is not None else None
 
     def may(self, right: Right, person: Principal, resource: JsonValue, now: datetime) -> Evaluation:
         """Whether the policies in force give `person` this right over the resource (`entities.py`). NoPolicies."""
-        if self._current is None:
+        policies = self.current
+        if policies is None:
             raise NoPolicies
-        return may(self._current, right, person, resource, now)
+        return may(policies, right, person, resource, now)
 
     async def refresh(self) -> None:
         """Takes over what stands on CONTROL now. BrokerAway, which leaves the set as it was."""
-        standing, functions = await self._last(), self._catalog.snapshot
-        if standing is None or self._read == (standing.sequence, functions):
+        standing = await self._last()
+        if standing is None or standing.sequence == self._sequence:
             return
         published = standing.data
         if not isinstance(published, PolicySetPublished):
             return
         # What cannot be read replaces the former set all the same: it was withdrawn, and nothing is in force now.
-        self._read = standing.sequence, functions
-        self._current = self._load(published.files, published.policy_set)
+        self._sequence, self._published, self._made = standing.sequence, published, None
 
     async def follow(self) -> None:
         """Refreshes for ever; waits out a broker that is away."""

@@ -62,6 +62,11 @@ def tag_action(tag: str) -> str:
     return f"tag:{tag}"
 
 
+def is_group(action: str) -> bool:
+    """Whether an action stands for the functions in it."""
+    return action == CALL_ACTION or action.startswith(tag_action(""))
+
+
 def _entity_types() -> dict[str, JsonValue]:
     agent: dict[str, JsonValue] = {"type": "EntityOrCommon", "name": AGENT}
     strings = _set_of(named_type("String"))

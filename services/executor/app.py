@@ -12,6 +12,7 @@ from services.executor.grants import GrantChecks
 from services.executor.handlers import Executor
 from services.executor.http import HttpRunner
 from services.executor.http_functions import HttpFunctions
+from services.executor.mcp.functions import McpFunctions
 
 
 async def build(platform: Platform) -> Service:
@@ -21,13 +22,16 @@ async def build(platform: Platform) -> Service:
     runner = HttpRunner()
     await runner.__aenter__()
 
+    mcp = McpFunctions(platform.catalog, platform.records, platform.clock, os.environ)
+
     async def close() -> None:
+        await mcp.close()
         await runner.__aexit__(None, None, None)
 
     executor = Executor(
         log=platform.log,
         sealer=platform.sealer,
-        runners={"http": HttpFunctions(runner, os.environ)},
+        runners={"http": HttpFunctions(runner, os.environ), "mcp": mcp},
         catalog=platform.catalog,
         keep_up=platform.catalog.refresh,
         instance=settings.instance or f"executor-{token(5)}",
@@ -42,5 +46,6 @@ async def build(platform: Platform) -> Service:
             "allowed": executor.on_allowed,
             "outcome_settled": executor.on_outcome_settled,
         },
+        background=(mcp.follow,),
         close=close,
     )

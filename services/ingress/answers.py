@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from callgate.jsontext import dump, parse
+from services.ingress.carried import is_carried, text_in
 
 FINDINGS_TOLD = 20
 CHANGES_TOLD = 20
@@ -91,6 +92,8 @@ def answer_of(document: Mapping[str, Any]) -> Answer:
         )
         return Answer(text, is_error, " ".join(_people(document)) or None)
     text, body, has_body = _body(result.get("body"))
+    if is_carried(result, body):
+        return Answer(text_in(body), is_error, _notes(None, document), body, has_body)
     return Answer(text, is_error, _notes(status if is_error else None, document), body, has_body)
 
 

@@ -8,6 +8,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
+from callgate.cedar.policies import PolicySet
 from callgate.cedar.published import PublishedPolicies
 from callgate.cedar.schema import CONNECTION
 from contracts.functions import Catalog
@@ -28,7 +29,7 @@ class Permitted:
     def __init__(self, tools: Tools, policies: PublishedPolicies) -> None:
         self.tools = tools
         self._policies = policies
-        self._seen: OrderedDict[tuple[str, Catalog, str], tuple[str, ...]] = OrderedDict()
+        self._seen: OrderedDict[tuple[PolicySet, Catalog, str], tuple[str, ...]] = OrderedDict()
 
     async def names(self, principal: Principal) -> tuple[str, ...]:
         """The names of the tools, in their order; none while no policies are in force."""
@@ -36,7 +37,7 @@ class Permitted:
         if policies is None:
             return ()
         catalog = self.tools.catalog.snapshot
-        key = (policies.digest, catalog, principal.model_dump_json(exclude=_OF_THE_TOKEN))
+        key = (policies, catalog, principal.model_dump_json(exclude=_OF_THE_TOKEN))
         known = self._seen.get(key)
         if known is not None:
             self._seen.move_to_end(key)

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from callgate.cedar.policies import InvalidPolicies, PolicyProblem, PolicySet
-from callgate.cedar.schema import cedar_schema
+from callgate.cedar.schema import CALL_ACTION, cedar_schema, is_group, tag_action
 from callgate.errors import BrokerAway, ConfigurationError, LostRace, TooLarge
 from callgate.keyring import BadSignature
 from callgate.records import Records
@@ -48,9 +48,15 @@ def load_rules(files: dict[str, str], catalog: Catalog) -> Rules:
 
 
 def problems_of(policies: PolicySet, catalog: Catalog) -> list[PolicyProblem]:
-    """What validation says, but for policies that name functions of MCP servers which are not found yet: until they
-    are, nothing is asked that such a policy could decide."""
-    early = {one.id for one in policies.policies.values() if any(catalog.awaits(action) for action in one.actions)}
+    """What validation says, but for policies that name functions of MCP servers, or groups of them, that are not found
+    yet: until they are, nothing is asked that such a policy could decide."""
+    members = {tag_action(tag) for function in catalog for tag in function.spec.tags}
+    members |= {CALL_ACTION for _ in catalog}
+
+    def is_early(action: str) -> bool:
+        return catalog.awaits(action) or (catalog.may_grow and is_group(action) and action not in members)
+
+    early = {one.id for one in policies.policies.values() if any(map(is_early, one.actions))}
     return [problem for problem in policies.validate() if problem.policy not in early]
 
 

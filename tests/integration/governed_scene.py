@@ -269,6 +269,7 @@ async def governed(
     replicas: dict[Role, int] | None = None,
     roles: Sequence[Role] = SERVICES,
     name: str = "test",
+    policies: str = POLICIES,
     **overrides: Any,
 ) -> AsyncIterator[Governed]:
     """Everything, healthy. `replicas` for more than one of a service without a door, `overrides` as callgate.yaml."""
@@ -277,7 +278,7 @@ async def governed(
         issuer = await enter(token_issuer(folder))
         upstream_url, ledger = await enter(upstream())
         (folder / "policies").mkdir()
-        (folder / "policies" / "calls.cedar").write_text(POLICIES)
+        (folder / "policies" / "calls.cedar").write_text(policies)
         (folder / "upstream.token").write_text(TOKEN)
         settings = {
             "identity": trusting(issuer),

@@ -1,12 +1,15 @@
 """Outcomes as results of `tools/call`. Pure."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from mcp_types import CallToolResult, TextContent
+from pydantic import ValidationError
 
 from callgate.http import Problem
 from services.ingress.answers import answer_of, standing
+from services.ingress.carried import is_carried
 
 OUTCOME_TOOL, CANCEL_TOOL = "callgate_outcome", "callgate_cancel"
 """Tools of the door's own. No function's tool can be called that: those have a hyphen."""
@@ -17,6 +20,9 @@ _KEPT = ("id", "session", "function", "status", "code", "policies", "findings", 
 def result_of(document: Mapping[str, Any]) -> CallToolResult:
     """The result of a call whose outcome is known. A denial is an error of the tool, which the model can act on."""
     answer = answer_of(document)
+    if is_carried(document.get("result") or {}, answer.body):
+        with contextlib.suppress(ValidationError):  # masking may have written words where MCP wants something else
+            return _as_it_was(answer.body, answer.notes, document)
     texts = [answer.text, *([answer.notes] if answer.notes else [])]
     if answer.has_body:
         structured = answer.body if isinstance(answer.body, dict) else {"result": answer.body}
@@ -25,6 +31,12 @@ def result_of(document: Mapping[str, Any]) -> CallToolResult:
     else:
         structured = {"callgate": told_of(document)}
     return _result(texts, structured, document, answer.is_error)
+
+
+def _as_it_was(body: dict[str, Any], notes: str | None, document: Mapping[str, Any]) -> CallToolResult:
+    """Another MCP server's own result, masked, with our word on the masking after it. ValidationError."""
+    told = [*body["content"], *([{"type": "text", "text": notes}] if notes else [])]
+    return CallToolResult.model_validate({**body, "content": told, "_meta": {CALL_META: told_of(document)}})
 
 
 def pending_of(document: Mapping[str, Any], tool: str, hold: float) -> CallToolResult:
