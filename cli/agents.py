@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli import tool_commands
 from cli.reviewers import DEFAULT_URL, TokenFileOption, TokenOption, UrlOption
 
 _PANEL = "Call"
@@ -18,17 +19,26 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON, as the API gives
 
 def register(app: typer.Typer) -> None:
     """Adds the agents' commands. What they need is imported where they run."""
-    for name, command in (("functions", functions), ("call", call), ("calls", calls), ("watch", watch)):
+    listing = typer.Typer(invoke_without_command=True)
+    listing.callback()(functions)
+    tool_commands.register(listing)
+    app.add_typer(
+        listing, name="functions", rich_help_panel=_PANEL, help="List what there is to call, or accept held tools."
+    )
+    for name, command in (("call", call), ("calls", calls), ("watch", watch)):
         app.command(name, rich_help_panel=_PANEL)(command)
 
 
 def functions(
+    context: typer.Context,
     url: UrlOption = DEFAULT_URL,
     token: TokenOption = None,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what there is to call, with the arguments that each takes."""
+    if context.invoked_subcommand is not None:
+        return
     from cli import calling, deciding  # noqa: PLC0415
 
     calling.list_functions(calling.client(url, deciding.read_token(token, token_file)), as_json)

@@ -39,6 +39,8 @@ from services.approval.settling import Settling
 from services.approval.sign_in import Desk, Ways, clients_of, sign_in_routes
 from services.approval.telling import telling
 from services.approval.timers import Timers
+from services.approval.tool_change_routes import tool_change_routes
+from services.approval.tool_changes import ToolChanges
 from services.approval.views import Views
 from services.approval.waiting import QUESTIONS, UNSETTLED, Waiting
 
@@ -113,6 +115,7 @@ async def build(platform: Platform) -> Service:
         catalog=platform.catalog,
         clock=platform.clock,
     )
+    tool_changes = ToolChanges(platform.catalog, platform.records, policies, platform.clock)
     hooked = told.hook(approval, authenticator, identity.revocations.ended)
     looks = Looks(platform.records, platform.clock)
     ways = Ways(clients, settings, fetcher)
@@ -169,6 +172,7 @@ async def build(platform: Platform) -> Service:
             freeze_routes(freezing, platform.catalog, authenticator),
             grant_routes(granting, approval, platform.catalog, authenticator),
             revocation_routes(revoking, authenticator),
+            tool_change_routes(tool_changes, authenticator),
             sign_in_routes(Desk(ways, sessions, cookies, authenticator, pages)),
             *page_routes(parts),
             *hooked.routers,
