@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from callgate.catalog import LiveCatalog
 from callgate.errors import BrokerAway, LostRace, TooLarge
+from callgate.http_mapping.received import Received
 from callgate.keyring import BadSignature
 from callgate.records import Records
 from contracts.functions import Connection, Function, McpConnection, ToolSpec
@@ -51,7 +52,14 @@ class McpFunctions:
         self._upstreams = {name: Upstream(name, one, environ, transports) for name, one in servers.items()}
         self._complaints: dict[str, str] = {}
 
-    async def prepare(self, function: Function, connection: Connection, arguments: Mapping[str, JsonValue]) -> Send:
+    async def prepare(
+        self,
+        function: Function,
+        connection: Connection,
+        arguments: Mapping[str, JsonValue],
+        received: Received | None = None,  # noqa: ARG002  # of what came through the proxy to an HTTP connection
+    ) -> Send:
+        """Nothing can fail here: what a server says, it says when it is asked."""
         spec, upstream = function.spec, self._upstreams[function.connection]
         if not isinstance(connection, McpConnection) or not isinstance(spec, ToolSpec):
             raise TypeError("not an MCP connection")
