@@ -141,7 +141,8 @@ class Calls:
         BadRequest for a foreign session, NotBound, Frozen, OverLimit, KeyReused, PerhapsRecorded, TooLarge. What is
         known of freezes may be half a second old: what slips by here is denied by policy, or by the executor.
         """
-        session = session_of(principal, request.session) or mint_session(principal.session_owner)
+        wanted = request.session or request.default_session
+        session = session_of(principal, wanted) or mint_session(principal.session_owner)
         ref, fresh = CallRef(self._partitions.current(session), session, uuid7()), True
         if request.key is not None:
             taken = await self._reservations.take(principal.session_owner, request.key, request.digest, ref)

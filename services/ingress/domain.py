@@ -57,6 +57,9 @@ class CallRequest:
     """The caller's idempotency key: the same key and request are one call."""
     received: bytes | None = field(default=None, repr=False)
     """The HTTP request that the arguments were read from, where it is to go on as it came."""
+    default_session: str | None = None
+    """The session where none is named. It is the door's choice, and no part of what is asked for: a retry under another
+    token is the same request."""
 
     @property
     def digest(self) -> bytes:

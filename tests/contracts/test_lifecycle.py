@@ -28,6 +28,7 @@ from contracts.events import (
     EventData,
     ExecutionFailed,
     OutcomeUnknown,
+    Sealed,
 )
 from contracts.lifecycle import ANSWERING, NOTHING, TERMINAL, TRANSITIONS, Call
 from contracts.subjects import CallRef, Partition
@@ -131,6 +132,18 @@ def test_masking_may_not_change_who_asks_for_what() -> None:
     for changed in ({"function": "payments.pay"}, {"principal": person("mallory", "admins")}):
         chain = Chain().add(REQUESTED)
         assert refusal(chain, chain.recorded(MASKED.model_copy(update=changed))) == "differs_from_requested"
+
+
+def test_masking_may_not_bring_a_request_of_its_own() -> None:
+    """Else it could have another one sent under the arguments that were asked for."""
+    request = Sealed(key_id="k", nonce="n", ciphertext="c")
+    brought = MASKED.model_copy(update={"request": request})
+    chain = Chain().add(REQUESTED)
+    assert refusal(chain, chain.recorded(brought)) == "differs_from_requested"
+    chain = Chain().add(REQUESTED.model_copy(update={"request": request}))
+    assert chain.add(brought).call.state == "arguments_masked"
+    chain = Chain().add(REQUESTED.model_copy(update={"request": request}))
+    assert chain.add(MASKED).call.state == "arguments_masked"
 
 
 def test_a_result_is_of_the_function_that_was_asked_for() -> None:

@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from doors import bearer
 from governed_scene import POLICIES, Governed, eventually, governed
-from proxy_scene import AGENT, JSON, TRANSFER, ask, asked_again, seen, transfer, values
+from proxy_scene import JSON, TRANSFER, ask, asked_again, seen, transfer, values
 
 from contracts.subjects import CallRef
 
@@ -22,8 +21,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Governed]:
 
 async def test_what_a_reviewer_changed_is_sent_anew_under_the_same_condition(scene: Governed) -> None:
     key = {"Idempotency-Key": "t-1", "Prefer": "wait=0", "If-Match": '"v7"', "Accept-Language": "de"}
-    token = bearer(scene.issuer, AGENT)
-    waiting = await transfer(scene, 4000, headers=key | token)
+    waiting = await transfer(scene, 4000, headers=key)
     question = (await scene.until(waiting.call, "approval_required")).digest
     patch = [{"op": "replace", "path": "/amount", "value": 40}]
     amendment = {"digest": question, "patch": patch, "reason": "the invoice says 40"}
@@ -33,7 +31,7 @@ async def test_what_a_reviewer_changed_is_sent_anew_under_the_same_condition(sce
     await scene.request(
         "POST", f"/v1/approvals/{waiting.call}/votes", "finn", json={"decision": "approve", "digest": second}
     )
-    answer = await transfer(scene, 4000, headers=key | token | {"Prefer": "wait=20"})
+    answer = await transfer(scene, 4000, headers=key | {"Prefer": "wait=20"})
     assert answer.call == waiting.call
     assert answer.headers["Callgate-Amended"] == "true"
     assert seen(scene, TRANSFER) == ("/accounts/a1/transfers", "", b'{"amount":40}')
@@ -66,8 +64,7 @@ async def test_refusals_are_problems_with_a_call_to_look_at(scene: Governed) -> 
 
 
 async def test_who_waits_too_long_takes_the_call_up_again_by_its_key(scene: Governed) -> None:
-    token = bearer(scene.issuer, AGENT)
-    key = {"Idempotency-Key": "transfer-1"} | token
+    key = {"Idempotency-Key": "transfer-1"}  # each request has a token of its own: they expire while people think
     waiting = await transfer(scene, 4000, headers=key | {"Prefer": "wait=1"})
     assert (waiting.status, waiting.code, waiting.headers["Retry-After"]) == (503, "waiting_for_approval", "5")
     assert waiting.json["approvals"]["requirements"][0]["groups"] == ["finance"]
@@ -86,7 +83,7 @@ async def test_who_waits_too_long_takes_the_call_up_again_by_its_key(scene: Gove
     await scene.vote(asked.call, "fay", "reject", reason="not this month")
     rejected = await scene.outcome(asked.call)
     assert rejected["status"] == "rejected"
-    held = asyncio.create_task(transfer(scene, 5000, headers={"Idempotency-Key": "transfer-2"} | token))
+    held = asyncio.create_task(transfer(scene, 5000, headers={"Idempotency-Key": "transfer-2"}))
     (pending,) = await pending_calls(scene)
     await scene.vote(CallRef.parse(pending), "fay", "reject", reason="not this month")
     refused = await held

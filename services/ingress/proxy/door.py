@@ -74,12 +74,14 @@ class ProxyDoor:
         wait = wait_of(request.headers.getlist("prefer"), self._settings.wait, self._settings.max_wait)
         body = await bounded_body(request, self._settings.body_limit)
         received = received_of(target, request.headers, body)
+        arguments = await in_thread_if_long(len(body), lambda: self._arguments(served.readers[name], received))
         asked = CallRequest(
             f"{target.connection}.{name}",
-            await in_thread_if_long(len(body), lambda: self._arguments(served.readers[name], received)),
-            request.headers.get(SESSION_HEADER) or _session_of(request),
-            key_of(request),
-            received.encode(),
+            arguments,
+            session=request.headers.get(SESSION_HEADER),
+            key=key_of(request),
+            received=received.encode(),
+            default_session=_session_of(request),
         )
         trace = traceparent_of(request.headers.getlist("traceparent"))
         try:

@@ -99,6 +99,32 @@ async def test_a_call_is_recorded_sealed_in_a_new_session_of_its_own() -> None:
     assert isinstance(world.appended[0].data, Requested)
 
 
+async def test_what_came_through_the_proxy_is_sealed_beside_its_arguments() -> None:
+    world = World()
+    sealed: list[tuple[bytes, str, str]] = []
+
+    async def seal(plaintext: bytes, place: Any, data_class: str, now: Any) -> Any:
+        sealed.append((plaintext, place.field, data_class))
+        return SECRET
+
+    world.seal = seal  # type: ignore[method-assign]
+    call = await world.calls().submit(AGENT, replace(REQUEST, received=b"as it came"), 0, here)
+    assert call.requested.request == SECRET
+    assert sealed == [(REQUEST.arguments, "arguments", "raw"), (b"as it came", "request", "raw")]
+
+
+async def test_a_door_may_say_which_session_unnamed_calls_are_in() -> None:
+    world = World()
+    first, second = [
+        await world.calls().submit(AGENT, replace(REQUEST, session=named, default_session=default), 0, here)
+        for named, default in ((None, "run"), ("run", "another"))
+    ]
+    assert first.ref.session_id == second.ref.session_id
+    assert replace(REQUEST, default_session="run").digest == REQUEST.digest
+    assert replace(REQUEST, session="run").digest != REQUEST.digest
+    assert replace(REQUEST, received=b"x").digest not in (REQUEST.digest, replace(REQUEST, received=b"").digest)
+
+
 async def test_a_function_is_named_on_the_log_only_if_it_is_declared() -> None:
     """Else its name is the agent's free text, which would stand on the log for ever."""
     world = World()
