@@ -126,7 +126,7 @@ def test_every_part_of_a_definition_counts(changed: ToolDefinition) -> None:
 
 
 def test_hidden_characters_are_found_in_names_of_parameters_too() -> None:
-    assert hidden_characters(definition(**{"pa\u2060th": {"type": "string"}}))
+    assert hidden_characters(definition("Reads.", "read", **{"pa\u2060th": {"type": "string"}}))
     assert not hidden_characters(definition("Liest Dateien, schön, 読む, \n und \t mehr."))
 
 
