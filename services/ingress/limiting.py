@@ -105,11 +105,16 @@ class Limiting:
 
     async def admit(self, principal: Principal, function: str, ref: CallRef) -> None:
         known = self._catalog.get(function)
-        counts = [self._count(limit, principal) for limit in self._limits if concerns(limit, principal, known)]
+        concerned = [limit for limit in self._limits if concerns(limit, principal, known)]
+        # What is refused must cost others nothing: one's own limits are asked before those that all share.
+        concerned.sort(key=lambda limit: limit.per == "everyone")
+        counts = [self._count(limit, principal) for limit in concerned]
         if not counts:
             return
         self._counted[ref] = tuple(counts)
         try:
+            for count in counts:
+                count.require_room()
             for count in counts:
                 await count.admit(ref)
         except BaseException as error:
@@ -186,16 +191,24 @@ class _Count:
         return self._work is None and not self._asked
 
     async def admit(self, ref: CallRef) -> None:
-        now = self._now()
-        if not self.lists and self._lease.left and now < self._lease.ends:
+        if not self.lists and self._lease.at(self._now()):
             self._lease = replace(self._lease, left=self._lease.left - 1)
             return
-        self._refuse_from_memory(now)
+        self.require_room()
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked.append(_Asked(ref, admitted))
         if self._work is None:
             self._work = asyncio.create_task(self._settle_all(), name="limits")
         await admitted
+
+    def require_room(self) -> None:
+        """OverLimit where there is none as far as is known: others take and do not give back, so what is known to be
+        used up is."""
+        now = self._now()
+        if self._rate is not None and not self._lease.at(now) and (wait := room_in(self._taken, self._rate, now)):
+            raise OverLimit(self._limit.name, "rate_limited", wait)
+        if now < self._full_until:
+            raise OverLimit(self._limit.name, "too_many_calls", self._full_until - now)
 
     def ended(self, ref: CallRef) -> None:
         if self.lists and str(ref) in self._taken.calls:
@@ -205,13 +218,6 @@ class _Count:
     def drop(self) -> None:
         """Nobody asks any more."""
         self._take_over(Taken())
-
-    def _refuse_from_memory(self, now: float) -> None:
-        """Others take and do not give back, so what is known to be used up is."""
-        if self._rate is not None and not self._lease.left and (wait := room_in(self._taken, self._rate, now)):
-            raise OverLimit(self._limit.name, "rate_limited", wait)
-        if now < self._full_until:
-            raise OverLimit(self._limit.name, "too_many_calls", self._full_until - now)
 
     async def _settle_all(self) -> None:
         try:

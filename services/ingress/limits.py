@@ -47,9 +47,9 @@ def concerns(limit: LimitSettings, principal: Principal, function: Function | No
     return whom and (not limit.tags or (function is not None and not set(limit.tags).isdisjoint(function.spec.tags)))
 
 
-def take(taken: Taken, rate: Rate, wanted: int, unused: int, now: float) -> tuple[Taken, int]:
-    """The counts after up to `wanted` calls, and how many there were. `unused` calls of a former lease go back."""
-    start = max(taken.whole_at - unused * rate.interval, now)
+def take(taken: Taken, rate: Rate, wanted: int, now: float) -> tuple[Taken, int]:
+    """The counts after up to `wanted` calls, and how many there were."""
+    start = max(taken.whole_at, now)
     room = rate.burst * rate.interval - (start - now)
     granted = max(0, min(wanted, int(room / rate.interval + _ROUNDING)))
     return replace(taken, whole_at=start + granted * rate.interval), granted
@@ -69,11 +69,19 @@ def lease_size(former: int, exhausted: bool, rate: Rate) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What one replica took ahead: `left` calls until `ends`, of `size` that it took."""
+    """What one replica took ahead: `left` calls until `ends`, of `size` that it took.
+
+    What is left then is lost. Time has brought it back to the budget already: given back as well, the leftovers of
+    many replicas would add up to more than the rate.
+    """
 
     left: int = 0
     ends: float = 0.0
     size: int = 1
+
+    def at(self, now: float) -> int:
+        """How many calls it still covers."""
+        return self.left if now < self.ends else 0
 
 
 class Decision(NamedTuple):
@@ -93,13 +101,16 @@ def decide(limit: LimitSettings, taken: Taken, asked: Sequence[str], lease: Leas
         room, lacking = free, "too_many_calls"
     rate = rate_of(limit)
     if rate is not None and room:
-        # Calls that are listed are written one by one anyway.
-        exhausted = not lease.left and now < lease.ends
-        size = lease_size(lease.size, exhausted, rate) if limit.concurrent is None else 1
-        taken, granted = take(taken, rate, max(room, size), lease.left, now)
-        lease = Lease(max(0, granted - room), now + LEASE_SECONDS, size)
-        if granted < room:
-            room, lacking = granted, "rate_limited"
+        leased = min(room, lease.at(now))
+        lease = replace(lease, left=lease.left - leased)
+        if leased < room:
+            wanted = room - leased
+            # Calls that are listed are written one by one anyway.
+            size = lease_size(lease.size, now < lease.ends, rate) if limit.concurrent is None else 1
+            taken, granted = take(taken, rate, max(wanted, size), now)
+            lease = Lease(max(0, granted - wanted), now + LEASE_SECONDS, size)
+            if granted < wanted:
+                room, lacking = leased + granted, "rate_limited"
     if limit.concurrent is not None:
         taken = replace(taken, calls=(*taken.calls, *asked[:room]))
     return Decision(taken, room, lease, lacking)

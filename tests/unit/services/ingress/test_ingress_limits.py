@@ -38,20 +38,38 @@ def limit(**more: object) -> LimitSettings:
 
 def test_a_burst_then_the_rate() -> None:
     rate = Rate(interval=2.0, burst=3)
-    taken, granted = take(Taken(), rate, 5, 0, NOW)
+    taken, granted = take(Taken(), rate, 5, NOW)
     assert granted == 3
     assert room_in(taken, rate, NOW) == 2.0
-    assert take(taken, rate, 1, 0, NOW + 1.9)[1] == 0
-    taken, granted = take(taken, rate, 5, 0, NOW + 4)
+    assert take(taken, rate, 1, NOW + 1.9)[1] == 0
+    taken, granted = take(taken, rate, 5, NOW + 4)
     assert granted == 2
     assert room_in(Taken(), rate, NOW) == 0
 
 
-def test_what_was_not_used_goes_back() -> None:
-    rate = Rate(1.0, 10)
-    taken, _ = take(Taken(), rate, 8, 0, NOW)
-    assert take(taken, rate, 10, 6, NOW)[1] == 8
-    assert take(taken, rate, 99, 6, NOW + 3600)[1] == 10, "and never more than the burst"
+def test_a_lease_is_used_up_before_more_is_taken() -> None:
+    rated = limit(calls=600, seconds=60, burst=100)
+    decision = decide(rated, Taken(NOW + 1), ["call"] * 12, Lease(9, NOW + 0.5, 10), NOW)
+    assert decision.admitted == 12
+    assert decision.taken.whole_at == pytest.approx(NOW + 2)
+    assert (decision.lease.left, decision.lease.size) == (7, 10)
+    covered = decide(rated, Taken(NOW + 10), ["call"] * 9, Lease(9, NOW + 0.5, 10), NOW)
+    assert (covered.admitted, covered.lease.left, covered.taken.whole_at) == (9, 0, NOW + 10)
+
+
+def test_leases_that_were_left_over_do_not_add_up() -> None:
+    """Eight replicas took calls ahead once and used few; an hour later they all get calls at the same moment."""
+    rated = limit(calls=600, seconds=60, burst=100)
+    taken, admitted = Taken(), 0
+    for _ in range(8):
+        lease = Lease(9, NOW - 3600, 10)
+        while True:
+            decision = decide(rated, taken, ["call"], lease, NOW)
+            if not decision.admitted:
+                break
+            taken, lease = decision.taken, decision.lease
+            admitted += 1
+    assert admitted == 100
 
 
 @given(
