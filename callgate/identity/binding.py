@@ -5,7 +5,6 @@ mutual TLS (RFC 8705)   Authorization: Bearer <token>, over a connection with th
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import ipaddress
@@ -91,7 +90,8 @@ class Binding:
         if self._certificate is not None:
             values = request.headers.getlist(self._certificate.header)
             found = passed_on_certificate(self._certificate, request.scope.get(PEER), values)
-        url = self._url + request.scope["path"]
+        # As it was sent: in the decoded path an escaped slash, or question mark, would be one.
+        url = self._url + request.scope["raw_path"].decode("ascii", "replace")
         return Presented(request.method, url, request.headers.getlist("dpop"), found)
 
     async def check(self, bound: Confirmation | None, credentials: Credentials, presented: Presented) -> None:
@@ -128,6 +128,8 @@ def passed_on_certificate(settings: ClientCertificateSettings, peer: str | None,
         address = ipaddress.ip_address(peer)
     except ValueError:
         return None
+    # A socket for both families names an IPv4 peer ::ffff:a.b.c.d.
+    address = getattr(address, "ipv4_mapped", None) or address
     if not any(address in network for network in settings.proxies):
         return None
     der = _der(values[0].strip(), settings.format)
@@ -144,6 +146,6 @@ def _der(value: str, form: str) -> bytes | None:
             return None
         der = base64.b64decode(match[1], validate=True)
         x509.load_der_x509_certificate(der)
-    except (ValueError, binascii.Error):
+    except (ValueError, x509.InvalidVersion):
         return None
     return der

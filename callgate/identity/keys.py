@@ -225,7 +225,9 @@ def discovered_key_url(document: bytes, settings: IssuerSettings) -> str:
         raise ValueError("not a discovery document") from None
     if issuer != settings.issuer or not isinstance(url, str):
         raise ValueError("a discovery document of another issuer")
-    if url_problem(url, allow_plain_http=settings.unsafe_plain_http):
+    # What came over TLS does not send us to this machine's own plain-http ports.
+    plain = url.startswith("http:") and settings.issuer.startswith("https:")
+    if url_problem(url, allow_plain_http=settings.unsafe_plain_http) or (plain and not settings.unsafe_plain_http):
         raise ValueError("the discovered key URL is not acceptable")
     return url
 

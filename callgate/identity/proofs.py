@@ -7,6 +7,8 @@ import base64
 import hashlib
 import hmac
 import json
+import re
+import string
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
@@ -18,6 +20,8 @@ from callgate.identity.token import NAME_LIMIT, is_compact, parse_object, refuse
 
 PROOF_LIMIT = 4 * 1024
 """Characters of a proof, its public key included."""
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 _PORTS = {"http": 80, "https": 443}
 _THUMBPRINTED = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
 _SECRET = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
@@ -95,12 +99,15 @@ def _check_claims(claims: dict[str, Any], token: str, request: Request, now: flo
         _invalid("is for another URL (htu)")
     if not isinstance(bound_to, str) or not hmac.compare_digest(bound_to.encode(), token_hash(token).encode()):
         _invalid("is for another token (ath)")
-    if isinstance(issued, bool) or not isinstance(issued, int | float) or abs(now - issued) > window:
+    if isinstance(issued, bool) or not isinstance(issued, int | float) or not now - window <= issued <= now + window:
         _invalid("is too old, or from the future (iat)")
 
 
 def _place(url: object) -> tuple[str, str, int | None, str] | None:
-    """Scheme, host, port and path, as RFC 9449, section 4.3 has them compared; query and fragment do not count."""
+    """Scheme, host, port and path, as RFC 9449, section 4.3 has them compared; query and fragment do not count.
+
+    Escapes are written in one way (RFC 3986, section 6.2.2) and never resolved: `%2F` is no slash.
+    """
     if not isinstance(url, str):
         return None
     try:
@@ -108,7 +115,12 @@ def _place(url: object) -> tuple[str, str, int | None, str] | None:
         port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         return None
-    return parts.scheme, parts.hostname or "", port, parts.path or "/"
+    return parts.scheme, parts.hostname or "", port, _ESCAPE.sub(_normal, parts.path) or "/"
+
+
+def _normal(escape: re.Match[str]) -> str:
+    character = chr(int(escape[1], 16))
+    return character if character in _UNRESERVED else escape[0].upper()
 
 
 def _invalid(why: str) -> NoReturn:

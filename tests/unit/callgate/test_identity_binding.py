@@ -3,6 +3,7 @@
 import json
 import uuid
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -127,6 +128,7 @@ BAD_PROOFS: dict[str, Any] = {
     "from the future": lambda: proof(iat=int(NOW) + 61),
     "iat a text": lambda: proof(iat=str(int(NOW))),
     "iat true": lambda: proof(iat=True),
+    "iat beyond what a float holds": lambda: proof(iat=10**309),
     "no jti": lambda: proof(jti=None),
     "jti empty": lambda: proof(jti=""),
     "jti long": lambda: proof(jti="x" * 257),
@@ -188,6 +190,8 @@ async def test_an_issuer_can_demand_bound_tokens() -> None:
         ("10.1.2.3", [RFC9440], "rfc9440", True),
         ("10.1.2.3", [PEM], "pem", True),
         ("::1", [RFC9440], "rfc9440", True),
+        ("::ffff:10.1.2.3", [RFC9440], "rfc9440", True),
+        ("::ffff:10.2.0.1", [RFC9440], "rfc9440", False),
         ("10.2.0.1", [RFC9440], "rfc9440", False),
         (None, [RFC9440], "rfc9440", False),
         ("unix", [RFC9440], "rfc9440", False),
@@ -214,7 +218,7 @@ class Asked:
     def __init__(self, peer: str, headers: dict[str, list[str]], path: str = "/v1/calls") -> None:
         self.method = "POST"
         self.headers = self
-        self.scope: dict[str, Any] = {"path": path, PEER: peer}
+        self.scope: dict[str, Any] = {"path": unquote(path), "raw_path": path.encode(), PEER: peer}
         self._headers = headers
 
     def getlist(self, key: str) -> list[str]:
@@ -254,6 +258,27 @@ async def test_a_request_is_identified_by_its_one_token_its_path_and_its_proof()
     ):
         with pytest.raises(Unauthenticated):
             await found.identify(Asked("127.0.0.1", headers, path))
+
+
+@pytest.mark.parametrize(
+    ("path", "claimed", "counts"),
+    [
+        ("/proxy/crm/a%20b", "/proxy/crm/a%20b", True),
+        ("/proxy/crm/a%2fb", "/proxy/crm/a%2Fb", True),
+        ("/proxy/crm/%7Ea", "/proxy/crm/~a", True),
+        ("/proxy/crm/a%2Fb", "/proxy/crm/a/b", False),
+        ("/proxy/crm/a%3Fb", "/proxy/crm/a", False),
+        ("/proxy/crm/a%2520b", "/proxy/crm/a%20b", False),
+    ],
+)
+async def test_a_proof_is_for_the_path_as_it_was_sent(path: str, claimed: str, counts: bool) -> None:
+    headers = {"authorization": [f"DPoP {BOUND}"], "dpop": [proof(htu=URL + claimed)]}
+    asked = Asked("127.0.0.1", headers, path)
+    if counts:
+        assert (await authenticator().identify(asked)).bound_by == "dpop"
+        return
+    with pytest.raises(Unauthenticated, match="another URL"):
+        await authenticator().identify(asked)
 
 
 def test_the_thumbprint_is_that_of_rfc_7638() -> None:

@@ -275,6 +275,7 @@ async def test_without_a_key_url_it_is_discovered(clock: Clock, issuer: FakeIssu
     [
         {"issuer": "https://evil.example", "jwks_uri": JWKS},
         {"issuer": ISSUER, "jwks_uri": "http://id.example/keys"},
+        {"issuer": ISSUER, "jwks_uri": "http://127.0.0.1:8222/varz"},
         {"issuer": ISSUER, "jwks_uri": "file:///etc/passwd"},
         {"issuer": ISSUER, "jwks_uri": 5},
         {"issuer": ISSUER},
