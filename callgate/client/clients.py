@@ -137,8 +137,10 @@ class Client(_Base):
         found = self._run(flows.asked(self.url, Ask("GET", definitions_path(format)))).document["tools"]
         return Tools(format, found, self._run_tools)
 
-    def _run_tools(self, format: Format, body: Mapping[str, Any], timeout: float | None) -> list[dict[str, Any]]:
-        flow = flows.tool_calls(self.url, format, body, self.session, str(uuid4()), _deadline(timeout))
+    def _run_tools(
+        self, format: Format, body: Mapping[str, Any], timeout: float | None, key: str | None
+    ) -> list[dict[str, Any]]:
+        flow = flows.tool_calls(self.url, format, body, self.session, key or str(uuid4()), _deadline(timeout))
         messages, self.session = self._run(flow)
         return list(messages)
 
@@ -152,6 +154,7 @@ class Client(_Base):
             try:
                 with self._http.sse(following.address, **self._events_request(following)) as source:
                     if source.response.status_code == 200:
+                        following.opened()
                         yield from filter(None, map(following.event, source))
                     else:
                         source.response.read()
@@ -247,8 +250,9 @@ class AsyncClient(_Base):
         format: Format,
         body: Mapping[str, Any],
         timeout: float | None,  # noqa: ASYNC109
+        key: str | None,
     ) -> list[dict[str, Any]]:
-        flow = flows.tool_calls(self.url, format, body, self.session, str(uuid4()), _deadline(timeout))
+        flow = flows.tool_calls(self.url, format, body, self.session, key or str(uuid4()), _deadline(timeout))
         messages, self.session = await self._run(flow)
         return list(messages)
 
@@ -259,6 +263,7 @@ class AsyncClient(_Base):
             try:
                 async with self._http.sse(following.address, **self._events_request(following)) as source:
                     if source.response.status_code == 200:
+                        following.opened()
                         async for sent in source:
                             event = following.event(sent)
                             if event is not None:

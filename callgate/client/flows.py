@@ -83,17 +83,28 @@ def asked(url: str, ask: Ask, deadline: Deadline | None = None, key: str | None 
     raise AssertionError("the last attempt returns")
 
 
+def _held(url: str, ask: Ask, deadline: Deadline, key: str | None = None) -> Flow:
+    """The reply to a request that is to be held open. Where it was not, and there is no answer yet (Callgate ends, or
+    holds nothing), a pause comes after it, or we would ask without end."""
+    began = deadline.now()
+    reply = yield from asked(url, ask, deadline, key)
+    spare = ask.hold - (deadline.now() - began)
+    if reply.status == 202 and spare > 0:
+        yield Pause(min(pause_after(0, reply), spare))
+    return reply
+
+
 def call(url: str, body: Mapping[str, Any], key: str, deadline: Deadline) -> Flow:
     """The outcome of a call; as far as it is, once the deadline is over."""
     hold = deadline.hold()
     headers = {"Idempotency-Key": key, "Prefer": _prefer(hold)}
-    reply = yield from asked(url, Ask("POST", "/v1/calls", body, headers, hold), deadline, key)
+    reply = yield from _held(url, Ask("POST", "/v1/calls", body, headers, hold), deadline, key)
     return (yield from _to_the_end(url, reply, deadline))
 
 
 def look(url: str, call_id: str, deadline: Deadline) -> Flow:
     """The outcome of a call that was submitted before."""
-    reply = yield from asked(url, _look(call_id, deadline.hold()), deadline)
+    reply = yield from _held(url, _look(call_id, deadline.hold()), deadline)
     return (yield from _to_the_end(url, reply, deadline))
 
 
@@ -129,7 +140,7 @@ def tool_calls(
     while True:
         hold = deadline.hold()
         headers = {"Idempotency-Key": key, "Prefer": _prefer(hold)} | ({"Callgate-Session": session} if session else {})
-        reply = yield from asked(url, Ask("POST", path, body, headers, hold), deadline, key)
+        reply = yield from _held(url, Ask("POST", path, body, headers, hold), deadline, key)
         left = deadline.left()
         if reply.status != 202 or (left is not None and left <= 0):
             return reply.document["messages"], reply.document["session"] or session
@@ -141,7 +152,7 @@ def _to_the_end(url: str, reply: Reply, deadline: Deadline) -> Flow:
         left = deadline.left()
         if left is not None and left <= 0:
             return outcome
-        reply = yield from asked(url, _look(outcome.id, deadline.hold()), deadline)
+        reply = yield from _held(url, _look(outcome.id, deadline.hold()), deadline)
         outcome = _outcome(url, reply)
     return outcome
 
@@ -151,7 +162,8 @@ def _look(call_id: str, hold: float) -> Ask:
 
 
 def _prefer(hold: float) -> str:
-    return f"wait={int(hold)}" if hold >= 1 else "respond-async"
+    """In whole seconds; less than one is one."""
+    return f"wait={max(1, int(hold))}" if hold > 0 else "respond-async"
 
 
 def _outcome(url: str, reply: Reply) -> Outcome:

@@ -8,6 +8,7 @@ from callgate.client.outcome import Event, Unreachable
 
 LAST: Final = frozenset({"denied", "rejected", "approval_expired", "execution_failed", "result_masked", "cancelled"})
 """Events after which there is none."""
+_PAUSE: Final = 0.2
 
 
 class Sent(Protocol):
@@ -23,13 +24,14 @@ class Sent(Protocol):
 
 
 class Following:
-    """`address` is where to read on, with `headers`; give it each event, each refusal, and each connection lost."""
+    """`address` is where to read on, with `headers`; tell it of each connection that is open, each event, each refusal,
+    and each connection lost."""
 
     def __init__(self, url: str, call_id: str) -> None:
         self.address = f"{url}{flows.call_path(call_id)}/events"
         self.over = False
         """Whether nothing comes any more."""
-        self.pause = 0.0
+        self.pause = _PAUSE
         """Seconds before the next connection."""
         self._url = url
         self._after = 0
@@ -39,12 +41,16 @@ class Following:
     def headers(self) -> dict[str, str]:
         return {"Last-Event-ID": str(self._after)} if self._after else {}
 
+    def opened(self) -> None:
+        """Callgate answers; however long nothing happens to the call, that is no failure."""
+        self._failed, self.pause = 0, _PAUSE
+
     def event(self, sent: Sent) -> Event | None:
         """The event that was sent; None for what is none of the call's."""
         document = sent.json() if sent.id and sent.data else None
         if not isinstance(document, dict):
             return None
-        self._after, self._failed, self.pause = int(sent.id), 0, 0.2
+        self._after = int(sent.id)
         self.over = sent.event in LAST or document.get("outcome") == "not_done"
         return Event(sent.event, self._after, document)
 

@@ -23,7 +23,7 @@ class Unreachable(CallgateError):
     def __init__(self, url: str, idempotency_key: str | None = None) -> None:
         super().__init__("unreachable", f"no Callgate answers at {url}")
         self.idempotency_key = idempotency_key
-        """Of the call that may have been recorded; `call(…, idempotency_key=…)` with it runs nothing twice."""
+        """Of what may have been recorded; `call` or `tools.run` with `idempotency_key=` it runs nothing twice."""
 
 
 class NotCompleted(CallgateError):

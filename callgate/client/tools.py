@@ -26,16 +26,17 @@ class Tools:
 
     format: Format
     definitions: Messages
-    _run: Callable[[Format, Mapping[str, Any], float | None], Messages] = field(repr=False)
+    _run: Callable[[Format, Mapping[str, Any], float | None, str | None], Messages] = field(repr=False)
 
-    def run(self, answer: Any, *, timeout: float | None = None) -> Messages:
+    def run(self, answer: Any, *, timeout: float | None = None, idempotency_key: str | None = None) -> Messages:
         """Runs the tool calls of a model's answer, all at the same time, and gives the messages that answer them.
 
         `answer` is the message or response as the model's own library gives it, or as JSON. None of its calls: [].
-        A call that was denied, or still waits after `timeout` seconds, is answered too: the model is told so.
+        A call that was denied, or still waits after `timeout` seconds, is answered too: the model is told so. After
+        Unreachable run the same answer again under the key that it names, or its calls may run twice. Problem.
         """
         body = asked_by(self.format, answer)
-        return self._run(self.format, body, timeout) if body is not None else []
+        return self._run(self.format, body, timeout, idempotency_key) if body is not None else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,18 @@ class AsyncTools:
 
     format: Format
     definitions: Messages
-    _run: Callable[[Format, Mapping[str, Any], float | None], Awaitable[Messages]] = field(repr=False)
+    _run: Callable[[Format, Mapping[str, Any], float | None, str | None], Awaitable[Messages]] = field(repr=False)
 
-    async def run(self, answer: Any, *, timeout: float | None = None) -> Messages:  # noqa: ASYNC109
+    async def run(
+        self,
+        answer: Any,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+        idempotency_key: str | None = None,
+    ) -> Messages:
         """As `Tools.run`."""
         body = asked_by(self.format, answer)
-        return await self._run(self.format, body, timeout) if body is not None else []
+        return await self._run(self.format, body, timeout, idempotency_key) if body is not None else []
 
 
 def asked_by(format: Format, answer: Any) -> dict[str, Any] | None:

@@ -212,6 +212,48 @@ def test_events_are_followed_to_the_last_over_lost_connections(both: Callable[..
     assert [one.headers.get("last-event-id") for one in server.asked] == [None, "2", "2", "2"]
 
 
+@pytest.mark.parametrize("hold", [0.4, None])
+def test_who_does_not_hold_a_request_is_not_asked_without_end(
+    both: Callable[..., Both], pauses: list[float], monkeypatch: pytest.MonkeyPatch, hold: float | None
+) -> None:
+    monkeypatch.setattr(clients.time, "monotonic", lambda: sum(pauses))
+    server = Server(*[(202, WAITS, {"Retry-After": "5"})] * 4, (200, DONE))
+    outcome = both(server).do("call", "crm.get", timeout=hold)
+    if hold is None:
+        assert outcome.ok
+        assert [5 <= pause < 5.5 for pause in pauses] == [True] * 4
+    else:
+        assert (outcome.answered, len(server.asked), pauses) == (False, 1, [hold])
+        assert server.asked[0].headers["prefer"] == "wait=1", "less than a second is one"
+
+
+def test_a_call_to_which_nothing_happens_is_followed_for_as_long_as_callgate_answers(
+    both: Callable[..., Both], pauses: list[float]
+) -> None:
+    kind = {"Content-Type": "text/event-stream"}
+    quiet: list[Answer] = [(200, b":\n\n", kind), httpx2.ReadError("cut off")]
+    server = Server(*quiet * flows.TRIES, (200, _sent(1, "denied"), kind))
+    assert [one.name for one in both(server).events("1-0.s_x.c")] == ["denied"]
+    assert min(pauses) > 0
+
+
+def test_tool_calls_that_nobody_answered_can_be_run_again_under_their_key(both: Callable[..., Both]) -> None:
+    answer = {"tool_calls": [{"id": "c", "type": "function", "function": {"name": "crm-get", "arguments": "{}"}}]}
+    gone: list[Answer] = [httpx2.ReadError("gone")] * flows.TRIES
+    server = Server((200, {"tools": []}), *gone, (200, {"messages": [{"role": "tool"}], "session": "s_x"}))
+    client = both(server)
+    tools = client.do("tools", "openai")
+
+    def run(**more: Any) -> Any:
+        made = tools.run(answer, **more)
+        return made if client.kind == "sync" else asyncio.run(client._await(made))
+
+    with pytest.raises(Unreachable) as raised:
+        run()
+    assert run(idempotency_key=raised.value.idempotency_key) == [{"role": "tool"}]
+    assert len({one.headers["idempotency-key"] for one in server.asked[1:]}) == 1
+
+
 def test_events_of_a_strange_call_are_a_problem(both: Callable[..., Both]) -> None:
     with pytest.raises(Problem, match="unknown_call"):
         both(Server((404, {"code": "unknown_call", "detail": "There is no such call of yours."}))).events("x")
