@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from callgate.control import FreezeBook
-from callgate.errors import BrokerAway, LostRace, Rejected
+from callgate.errors import BrokerAway, LostRace, Rejected, TooLarge
 from callgate.ids import mint_session, uuid7
 from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
@@ -145,7 +145,8 @@ class Calls:
         session = session_of(principal, wanted) or mint_session(principal.session_owner)
         ref, fresh = CallRef(self._partitions.current(session), session, uuid7()), True
         if request.key is not None:
-            taken = await self._reservations.take(principal.session_owner, request.key, request.digest, ref)
+            owner, unnamed = principal.session_owner, replace(request, session=None).digest
+            taken = await self._reservations.take(owner, request.key, request.digest, unnamed, ref)
             ref, fresh = taken, taken == ref
         if wait <= 0:
             return await self._begin(ref, principal, request, traceparent, begun, fresh=fresh)
@@ -177,6 +178,9 @@ class Calls:
                 call = await self._standing(ref, principal)
                 if call is None:
                     raise PerhapsRecorded(ref) from None
+            except (TooLarge, BrokerAway):  # nothing was recorded
+                self._limits.answered(ref)
+                raise
         if begun is not None:
             begun(ref)
         return call

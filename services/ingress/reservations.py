@@ -36,10 +36,11 @@ class Reservations:
         self._hours = hours
         self._clock = clock
 
-    async def take(self, owner: str, key: str, request: bytes, ref: CallRef) -> CallRef:
+    async def take(self, owner: str, key: str, request: bytes, unnamed: bytes, ref: CallRef) -> CallRef:
         """`ref` where the owner's key is new; else the call that it was taken for. KeyReused, BrokerAway.
 
         `request` is a digest of what is asked for. On the stream stands a MAC of it, since arguments can be guessed.
+        `unnamed` is the digest without the session: a retry may name the one that the first request opened.
         """
         subject = reservation_subject(_digest(owner, key))
         secrets = self._sealer.role_secrets(_PURPOSE, self._clock())
@@ -49,18 +50,21 @@ class Reservations:
         try:
             await publish_acknowledged(self._client, subject, orjson.dumps(record), headers)
         except LostRace:
-            return await self._taken(subject, secrets, request)
+            return await self._taken(subject, secrets, request, unnamed, ref)
         return ref
 
-    async def _taken(self, subject: str, secrets: dict[str, bytes], request: bytes) -> CallRef:
+    async def _taken(
+        self, subject: str, secrets: dict[str, bytes], request: bytes, unnamed: bytes, wanted: CallRef
+    ) -> CallRef:
         message = await reading.leader_last(self._client, ADMISSION, subject)
         if message is None:
             raise BrokerAway("the reservation of a key cannot be read yet")  # its time was up at this moment
         try:
             record = orjson.loads(message.body)
             ref = CallRef.parse(record["call"])
-            mac = _mac(secrets[record["key_id"]], subject, ref, request)
-            if not hmac.compare_digest(mac, record["mac"]):
+            same = (request, unnamed) if ref.session_id == wanted.session_id else (request,)
+            macs = (_mac(secrets[record["key_id"]], subject, ref, one) for one in same)
+            if not any(hmac.compare_digest(mac, record["mac"]) for mac in macs):
                 raise KeyReused
         except (ValueError, KeyError, TypeError):
             # None of ours, or of a key that was rotated away since: whether it is the same request cannot be told.

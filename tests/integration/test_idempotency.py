@@ -92,6 +92,17 @@ async def test_another_request_under_the_same_key_is_refused(doors: Doors) -> No
     assert again["id"] == first["id"], "the order of members is no part of the request"
 
 
+async def test_a_retry_may_name_the_session_that_the_first_request_opened(doors: Doors) -> None:
+    _, first = await doors.post("k-1")
+    _, again = await doors.post("k-1", {**BODY, "session": first["session"]}, replica=1)
+    assert again["id"] == first["id"]
+    _, other = await doors.post(None)
+    status, problem = await doors.post("k-1", {**BODY, "session": other["session"]})
+    assert (status, problem["code"]) == (422, "idempotency_key_reused")
+    status, problem = await doors.post("k-1", {**BODY, "arguments": {}, "session": first["session"]})
+    assert (status, problem["code"]) == (422, "idempotency_key_reused")
+
+
 async def test_a_key_is_its_principals_own(doors: Doors) -> None:
     _, mine = await doors.post("k-1")
     _, theirs = await doors.post("k-1", who="kim")

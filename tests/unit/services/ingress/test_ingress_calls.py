@@ -37,6 +37,8 @@ class World:
         self.fails: CallgateError | None = None
         self.seals = True
         self.appended: list[Recorded] = []
+        self.given_back: list[CallRef] = []
+        """What is in progress no more."""
         self.taken_for: CallRef | None = None
         """The call for which the key was used before."""
 
@@ -53,10 +55,17 @@ class World:
             self.freezes.as_book,
             world,
             lambda: NOW,
+            world,
         )
 
-    async def take(self, owner: str, key: str, request: bytes, ref: CallRef) -> CallRef:
-        assert (owner, key, request) == (AGENT.session_owner, "k", REQUEST.digest)
+    async def admit(self, *_: Any) -> None:
+        """Every limit has room."""
+
+    def answered(self, ref: CallRef) -> None:
+        self.given_back.append(ref)
+
+    async def take(self, owner: str, key: str, request: bytes, unnamed: bytes, ref: CallRef) -> CallRef:
+        assert (owner, key, request, unnamed) == (AGENT.session_owner, "k", REQUEST.digest, REQUEST.digest)
         return self.taken_for or ref
 
     async def seal(self, plaintext: bytes, place: Any, data_class: str, now: Any) -> Any:
@@ -97,6 +106,20 @@ async def test_a_call_is_recorded_sealed_in_a_new_session_of_its_own() -> None:
     again = await world.calls().submit(AGENT, REQUEST, 0, here)
     assert call.ref.session_id != again.ref.session_id
     assert isinstance(world.appended[0].data, Requested)
+
+
+@pytest.mark.parametrize(
+    ("fails", "seals", "counts"), [(TooLarge(), True, False), (None, False, False), (BrokerAway(), True, True)]
+)
+async def test_a_call_that_was_not_recorded_is_not_in_progress(
+    fails: CallgateError | None, seals: bool, counts: bool
+) -> None:
+    """One that may stand is."""
+    world = World()
+    world.fails, world.seals = fails, seals
+    with pytest.raises((TooLarge, BrokerAway, PerhapsRecorded)):
+        await world.calls().submit(AGENT, REQUEST, 0, here)
+    assert len(world.given_back) == (0 if counts else 1)
 
 
 async def test_what_came_through_the_proxy_is_sealed_beside_its_arguments() -> None:
