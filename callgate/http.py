@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 from starlette.exceptions import HTTPException
@@ -96,7 +97,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _http)
     app.state.routes = _routes_of(hosted)
 
-    @app.get("/health", tags=["operations"])
+    @app.get("/health", tags=["operations"], responses=openapi.HEALTH)
     async def health() -> Response:
         """Whether each service of this process can do its work."""
         waiting = {service.role.value: service.ready() for service in hosted}
@@ -106,7 +107,7 @@ def create_app(
             200 if ready else 503,
         )
 
-    @app.get("/metrics", tags=["operations"])
+    @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse, responses=openapi.METRICS)
     async def metrics(request: Request) -> Response:
         """Prometheus text exposition."""
         if not (metrics_for_everyone or _from_here(request)):

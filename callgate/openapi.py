@@ -31,6 +31,29 @@ PROBLEM_SCHEMA: Final[Document] = {
 PROBLEM_CONTENT: Final[Document] = {
     "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
 }
+_HEALTH: Final[Document] = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["status", "services"],
+            "properties": {
+                "status": {"enum": ["ok", "waiting"]},
+                "services": {
+                    "type": "object",
+                    "description": "By service: `ok`, or the code of what it waits for.",
+                    "additionalProperties": {"type": "string"},
+                },
+            },
+        }
+    }
+}
+HEALTH: Final[dict[int | str, Document]] = {
+    200: {"description": "Every service of this process can do its work.", "content": _HEALTH},
+    503: {"description": "One of them waits.", "content": _HEALTH},
+}
+METRICS: Final[dict[int | str, Document]] = {
+    403: {"description": "Asked from elsewhere.", "content": PROBLEM_CONTENT},
+}
 
 
 class Answer(BaseModel):

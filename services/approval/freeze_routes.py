@@ -20,6 +20,7 @@ from services.approval.control_documents import (
 )
 from services.approval.freezing import Freezing, NotAllowed, UnknownFreeze
 from services.approval.people import person_of
+from services.approval.request_bodies import FREEZE
 from services.approval.routes import read_body
 from services.approval.scopes import BadScope, freeze_wanted
 
@@ -35,6 +36,7 @@ def freeze_routes(freezing: Freezing, catalog: Catalog, authenticator: Authentic
         summary="Stop an agent, a session, a function, a connection or everything",
         status_code=201,
         response_model=FrozenDocument,
+        openapi_extra=FREEZE,
     )
     async def freeze(request: Request) -> Response:
         person = await person_of(authenticator, request)

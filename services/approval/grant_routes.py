@@ -13,6 +13,7 @@ from services.approval.grant_forms import grant_wanted
 from services.approval.granting import Granting, UnknownGrant
 from services.approval.handlers import Deciding
 from services.approval.people import person_of
+from services.approval.request_bodies import GRANT
 from services.approval.routes import looked_at
 
 _PRIVATE = {"Cache-Control": "no-store"}
@@ -21,7 +22,13 @@ _PRIVATE = {"Cache-Control": "no-store"}
 def grant_routes(granting: Granting, approval: Deciding, catalog: Catalog, authenticator: Authenticator) -> APIRouter:
     router = APIRouter(prefix="/v1/grants", tags=["grants"])
 
-    @router.post("", summary="Approve such calls in advance", status_code=201, response_model=GrantDocument)
+    @router.post(
+        "",
+        summary="Approve such calls in advance",
+        status_code=201,
+        response_model=GrantDocument,
+        openapi_extra=GRANT,
+    )
     async def grant(request: Request) -> Response:
         person = await person_of(authenticator, request)
         with Refusals():

@@ -22,6 +22,7 @@ from services.approval.looks import OUTCOME_LIST, Looks
 from services.approval.outcomes import OUTCOMES, Settlement, Unsettled
 from services.approval.people import person_of
 from services.approval.refusals import as_problems
+from services.approval.request_bodies import SETTLEMENT
 from services.approval.routes import (
     PAGE,
     PAGE_LIMIT,
@@ -76,7 +77,11 @@ def outcome_routes(settling: Settling, views: Views, looks: Looks, authenticator
         return told(OutcomeWithVotes(**outcome_members(unsettled, view), votes=votes))
 
     @router.post(
-        "/{call_id}/settlement", summary="Say what became of it", status_code=201, response_model=DecidedDocument
+        "/{call_id}/settlement",
+        summary="Say what became of it",
+        status_code=201,
+        response_model=DecidedDocument,
+        openapi_extra=SETTLEMENT,
     )
     async def settlement(request: Request, call_id: str) -> Response:
         person = await person_of(authenticator, request)

@@ -12,6 +12,7 @@ from contracts.model import Timestamp
 from contracts.revocations import Revocation
 from services.approval.freeze_routes import Refusals, read_document
 from services.approval.people import person_of
+from services.approval.request_bodies import REVOCATION
 from services.approval.revocation_forms import revocation_wanted
 from services.approval.revoking import Revoking, UnknownRevocation
 
@@ -54,6 +55,7 @@ def revocation_routes(revoking: Revoking, authenticator: Authenticator) -> APIRo
         summary="Take a token, or a subject's tokens, for nobody's any more",
         status_code=201,
         response_model=RevocationDocument,
+        openapi_extra=REVOCATION,
     )
     async def revoke(request: Request) -> Response:
         person = await person_of(authenticator, request)

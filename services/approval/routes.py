@@ -16,7 +16,7 @@ from callgate.openapi import Answer
 from contracts.identity import Principal
 from contracts.model import JsonValue, rfc3339
 from contracts.subjects import CallRef
-from services.approval import domain
+from services.approval import domain, request_bodies
 from services.approval.aggregate import NobodyAsked
 from services.approval.amending import Amending, Amendment
 from services.approval.call_documents import (
@@ -47,6 +47,7 @@ AMENDMENT_LIMIT = 256 * 1024
 PAGE, PAGE_LIMIT = 50, 200
 WAIT_LIMIT = 30
 """Seconds."""
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As it was when `If-None-Match` was given."}}
 _MISSING = "No approval of such a call was ever asked for."
 _WHERE = "GET /v1/approvals, or /v1/approvals/{id},"
 _VOTE_MEMBERS = ("decision", "reason", "digest", "break_glass")
@@ -68,7 +69,9 @@ def api_routes(
 ) -> APIRouter:
     router = APIRouter(prefix="/v1/approvals", tags=["approval"])
 
-    @router.get("", summary="What waits and you may decide, by expiry", response_model=ApprovalList)
+    @router.get(
+        "", summary="What waits and you may decide, by expiry", response_model=ApprovalList, responses=_UNCHANGED
+    )
     async def waiting(
         request: Request,
         limit: int = Query(PAGE, ge=1, le=PAGE_LIMIT),
@@ -101,7 +104,13 @@ def api_routes(
         _, view, votes = await asyncio.gather(recorded, views.of(question), votes_of(views, question))
         return told(ApprovalWithVotes(**_members(question, view, person, deciding.now()), votes=votes))
 
-    @router.post("/{call_id}/votes", summary="Approve or reject", status_code=201, response_model=VotedDocument)
+    @router.post(
+        "/{call_id}/votes",
+        summary="Approve or reject",
+        status_code=201,
+        response_model=VotedDocument,
+        openapi_extra=request_bodies.VOTE,
+    )
     async def vote(request: Request, call_id: str) -> Response:
         person = await person_of(authenticator, request)
         intent = _intent(await read_members(request, BODY_LIMIT, _VOTE_MEMBERS, _VOTE, max_depth=1))
@@ -115,6 +124,7 @@ def api_routes(
         summary="Change the arguments; votes start over",
         status_code=201,
         response_model=DecidedDocument,
+        openapi_extra=request_bodies.AMENDMENT,
     )
     async def amendment(request: Request, call_id: str) -> Response:
         person = await person_of(authenticator, request)

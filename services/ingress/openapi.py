@@ -4,6 +4,25 @@ from typing import Any
 
 from contracts.lifecycle import STATUS_OF
 
+_PREFER: dict[str, Any] = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "How long to wait for the outcome (RFC 7240); `Preference-Applied` says what was made of it.",
+    "schema": {"type": "string", "examples": ["wait=10", "respond-async"]},
+}
+PREFER: dict[str, Any] = {"parameters": [_PREFER]}
+LAST_EVENT: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "required": False,
+            "description": "The `id` of the last event that was seen; those after it follow.",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 CALL_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -23,12 +42,7 @@ CALL_BODY: dict[str, Any] = {
         },
     },
     "parameters": [
-        {
-            "name": "Prefer",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "string", "examples": ["wait=10", "respond-async"]},
-        },
+        _PREFER,
         {
             "name": "Idempotency-Key",
             "in": "header",
@@ -39,6 +53,7 @@ CALL_BODY: dict[str, Any] = {
     ],
 }
 
+_PAUSE = "Seconds until it makes sense to ask again."
 _TEXT: dict[str, Any] = {"type": "string"}
 _TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
 _TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
@@ -138,7 +153,26 @@ KNOWN: dict[int | str, dict[str, Any]] = {
     200: _answer("Known, whatever the outcome is: `status` says which.", OUTCOME),
 }
 CALL: dict[int | str, dict[str, Any]] = KNOWN | {
-    202: _answer("Not answered yet; the call goes on.", OUTCOME, Location="Where to ask again."),
+    202: _answer(
+        "Not answered yet; the call goes on.",
+        OUTCOME,
+        **{"Location": "Where to ask again.", "Retry-After": _PAUSE},
+    ),
+}
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {**_TEXT, "description": "Where it stands on the log; for `Last-Event-ID`."},
+        "event": {**_TEXT, "description": "Its name."},
+        "data": {**_TEXT, "description": "A JSON object: `id` of the call, `at`, and what is told of such an event."},
+        "retry": {"type": "integer", "description": "Milliseconds after which to come again."},
+    },
+}
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The call's events, one after the other, to its end.",
+        "content": {"text/event-stream": {"schema": _EVENT}},
+    },
 }
 CALLS: dict[int | str, dict[str, Any]] = {
     200: _answer(
@@ -168,8 +202,8 @@ def _tool_calls(example: dict[str, Any]) -> dict[str, Any]:
     ]
     content = {"application/json": {"schema": {"type": "object"}, "example": example}}
     answers = {
-        str(status): _answer(text, TOOL_MESSAGES)
-        for status, text in ((200, "Every call has its answer."), (202, "Some wait still; send the same again."))
+        "200": _answer("Every call has its answer.", TOOL_MESSAGES),
+        "202": _answer("Some wait still; send the same again.", TOOL_MESSAGES, **{"Retry-After": _PAUSE}),
     }
     return {"requestBody": {"required": True, "content": content}, "parameters": parameters, "responses": answers}
 

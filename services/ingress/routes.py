@@ -22,7 +22,7 @@ from services.ingress.doors import FrontDesk, location, problems
 from services.ingress.headers import Wait, last_event_id, traceparent_of, wait_of
 from services.ingress.intake import caller, in_thread_if_long, json_body, key_of
 from services.ingress.leaving import Leaving
-from services.ingress.openapi import CALL, CALL_BODY, CALLS, KNOWN
+from services.ingress.openapi import CALL, CALL_BODY, CALLS, EVENTS, KNOWN, LAST_EVENT, PREFER
 from services.ingress.views import summary_of
 from services.ingress.waiting import TooManyHeld
 
@@ -64,7 +64,7 @@ def routes(desk: FrontDesk, authenticator: Authenticator, settings: IngressSetti
         following = known[first + limit - 1] if first + limit < len(calls) else None
         return json_response({"calls": items, "next": following}, headers=_PRIVATE)
 
-    @router.get("/calls/{call_id}", responses=CALL)
+    @router.get("/calls/{call_id}", responses=CALL, openapi_extra=PREFER)
     async def look(request: Request, call_id: str) -> Response:
         """The outcome of a call, or where it stands. `Prefer: wait=N` waits for the outcome."""
         principal = await caller(request, authenticator)
@@ -72,7 +72,7 @@ def routes(desk: FrontDesk, authenticator: Authenticator, settings: IngressSetti
         call = await desk.look(principal, call_id, wait.seconds, Leaving(request))
         return await _answer(desk, call, wait)
 
-    @router.get("/calls/{call_id}/events", response_class=StreamingResponse)
+    @router.get("/calls/{call_id}/events", response_class=StreamingResponse, responses=EVENTS, openapi_extra=LAST_EVENT)
     async def events(request: Request, call_id: str) -> Response:
         """The call's events as they come (server-sent events). `Last-Event-ID` resumes after that one."""
         principal = await caller(request, authenticator)
