@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect
 from callgate.http import Problem
 from callgate.identity.authenticator import Authenticator
 from contracts.identity import Principal
-from services.ingress.headers import idempotency_key, is_json
+from services.ingress.domain import SESSION_NAME
+from services.ingress.headers import SESSION_HEADER, idempotency_key, is_json
 
 T = TypeVar("T")
 
@@ -35,6 +36,17 @@ def key_of(request: Request) -> str | None:
     except ValueError:
         detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, e.g. a UUID."
         raise Problem(400, "bad_idempotency_key", detail) from None
+
+
+def session_of(request: Request) -> str | None:
+    """The session that a header names, if any. Problem 422 for what can be no session: not taken for absent either."""
+    named = request.headers.getlist(SESSION_HEADER)
+    if not named:
+        return None
+    if len(named) > 1 or not SESSION_NAME.fullmatch(named[0]):
+        detail = "Send one Callgate-Session: a session's id, or a name of 1-64 of A-Z a-z 0-9 . _ : -"
+        raise Problem(422, "bad_session", detail)
+    return named[0]
 
 
 async def json_body(request: Request, limit: int) -> bytes:

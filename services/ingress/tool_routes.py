@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from callgate.catalog import Derived
+from callgate.errors import BrokerAway
 from callgate.http import Problem, json_response, straight
 from callgate.identity.authenticator import Authenticator
 from callgate.ids import uuid7
@@ -18,8 +19,8 @@ from contracts.identity import Principal
 from services.ingress.answers import answer_of, standing
 from services.ingress.domain import CallRequest, functions_of, is_answered
 from services.ingress.doors import FrontDesk, problems
-from services.ingress.headers import SESSION_HEADER, Wait, traceparent_of, wait_of
-from services.ingress.intake import caller, in_thread_if_long, json_body, key_of
+from services.ingress.headers import Wait, traceparent_of, wait_of
+from services.ingress.intake import caller, in_thread_if_long, json_body, key_of, session_of
 from services.ingress.leaving import Leaving
 from services.ingress.openapi import LIST, TOOL_CALLS
 from services.ingress.permitted import Permitted
@@ -92,12 +93,17 @@ class _Loop:
         self._gone = Leaving(request)
         self._wait = wait
         self._key = key_of(request)
-        self._session = request.headers.get(SESSION_HEADER) or _session_named_for(self._key)
+        self._session = session_of(request)
+        self._default_session = _session_named_for(self._key)
         self._trace = traceparent_of(request.headers.getlist("traceparent"))
 
     async def answer(self, asked: Asked) -> Response:
-        """200 with an answer for each call, or 202 while one of them waits: the same request again waits on."""
+        """200 with an answer for each call, or 202 while one of them waits: the same request again, under its key,
+        waits on. Problem where none of them could be taken now."""
         ran = await asyncio.gather(*(self._run(call) for call in asked.calls))
+        put_off = [one.put_off for one in ran if one.put_off is not None]
+        if len(put_off) == len(ran):
+            raise put_off[0]
         session = next((one.document["session"] for one in ran if one.document is not None), None)
         body = {
             "messages": asked.written([one.told for one in ran]),
@@ -121,15 +127,15 @@ class _Loop:
             text = "Not run: the arguments are no JSON object. Write them anew and call again."
             return _Ran(Told(call.id, text, is_error=True))
         key = None if self._key is None else f"{self._key}\0{call.id}"
-        request = CallRequest(function.name, call.arguments, self._session, key)
+        request = CallRequest(function.name, call.arguments, self._session, key, default_session=self._default_session)
         try:
             stands = await self._desk.submit(self._principal, request, self._wait.seconds, self._gone, self._trace)
             document = await self._desk.outcome(stands)
         except Problem as problem:
-            # With a key the whole request can be sent again, and nothing of it runs twice.
-            if self._key is not None and problem.status in (429, 503):
-                raise
-            return _Ran(Told(call.id, _refusal(problem), is_error=True))
+            return self._refused(call, problem)
+        except BrokerAway:
+            detail = "The event log is out of reach; nothing was recorded. Try again."
+            return self._refused(call, Problem(503, "broker_away", detail, {"Retry-After": "2"}))
         if is_answered(stands):
             answer = answer_of(document)
             text = "\n\n".join(part for part in (answer.text, answer.notes) if part)
@@ -140,6 +146,14 @@ class _Loop:
         )
         return _Ran(Told(call.id, text, is_error=False), document, answered=False)
 
+    def _refused(self, call: ToolCall, problem: Problem) -> "_Ran":
+        """What passes by itself is put off where there is a key: the whole request can be sent again then, and nothing
+        of it runs twice. Without one the model is told, since others of its calls may have run."""
+        told = Told(call.id, _refusal(problem), is_error=True)
+        if self._key is not None and problem.status in (429, 503):
+            return _Ran(told, answered=False, put_off=problem)
+        return _Ran(told)
+
 
 @dataclass(frozen=True, slots=True)
 class _Ran:
@@ -148,6 +162,8 @@ class _Ran:
     told: Told
     document: dict[str, Any] | None = None
     answered: bool = True
+    put_off: Problem | None = None
+    """Why it could not be taken now."""
 
 
 def _refusal(problem: Problem) -> str:
