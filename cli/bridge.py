@@ -30,7 +30,7 @@ _SAFE_AGAIN = frozenset({"initialize", "ping", "tools/list", "server/discover", 
 
 
 class Lost(Exception):
-    """The connection ended after the message was sent: nobody knows what became of it."""
+    """The connection ended after the message was sent, or the answer is none: nobody knows what became of it."""
 
 
 class Unreachable(Exception):
@@ -108,8 +108,8 @@ class Bridge:
             self._refuse(
                 line,
                 _LOST,
-                "The connection to Callgate ended before the answer came. A tool call may have been recorded, and "
-                "may go on: do not make it again before you know.",
+                "The answer was lost: the connection to Callgate ended before it, or what came was none. A tool call "
+                "may have been recorded, and may go on: do not make it again before you know.",
             )
         except CallgateError as error:
             self._refuse(line, _REFUSED, error.detail)  # of reading the token
@@ -199,8 +199,13 @@ class Bridge:
             self._greeting, self._mcp_session = line, response.headers.get("Mcp-Session-Id")
 
     def _passed_back(self, line: Line, text: bytes, silent: bool) -> bool:
-        """Whether this message of Callgate's was the answer."""
-        message = json.loads(text)
+        """Whether this message of Callgate's was the answer. Lost for what is no message."""
+        try:
+            message = json.loads(text)
+        except (ValueError, RecursionError):
+            raise Lost from None
+        if not isinstance(message, dict):
+            raise Lost
         is_answer = "result" in message or "error" in message
         if is_answer and message.get("id") is None and line.request_id is not None:
             text = json.dumps({**message, "id": line.request_id}).encode()  # refused before its id was read
@@ -262,14 +267,25 @@ def parsed(text: bytes) -> Line | None:
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The data of a stream of events (WHATWG HTML, section 9.2), comments and empty events left out."""
     data: list[bytes] = []
-    async for line in response.content:
-        stripped = line.rstrip(b"\r\n")
+    async for line in _lines(response.content):
+        stripped = line.rstrip(b"\r")
         if stripped.startswith(b"data:"):
             data.append(stripped[5:].removeprefix(b" "))
         elif not stripped and data:
             text, data = b"\n".join(data), []
             if text.strip():
                 yield text
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Without the limit of the library's own reading by lines: a result may be many megabytes long."""
+    parts: list[bytes] = []
+    async for chunk in content.iter_any():
+        first, *more = chunk.split(b"\n")
+        parts.append(first)
+        for line in more:
+            yield b"".join(parts)
+            parts = [line]
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> str:

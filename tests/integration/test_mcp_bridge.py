@@ -279,3 +279,35 @@ async def test_a_stream_is_written_message_by_message(http: aiohttp.ClientSessio
         assert await session.say(CALL) == progress
         assert json.loads(await session._written.get()) == result
         await session.end()
+
+
+async def test_a_result_may_be_as_long_as_it_likes(http: aiohttp.ClientSession) -> None:
+    result = {"jsonrpc": "2.0", "id": 1, "result": {"text": "x" * 3_000_000}}
+
+    async def streaming(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(f"event: message\r\ndata: {json.dumps(result)}\r\n\r\n".encode())
+        return response
+
+    machine = Machine()
+    machine.answers = [streaming]
+    async with serving(machine) as port:
+        session = Session(http, port)
+        assert await session.say(CALL) == result
+        await session.end()
+
+
+@pytest.mark.parametrize("body", [b"[1, 2", b"[]", b"7", b"[" * 100_000])
+async def test_what_came_back_and_is_no_message_is_a_lost_answer(http: aiohttp.ClientSession, body: bytes) -> None:
+    async def garbled(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, content_type="application/json")
+
+    machine = Machine()
+    machine.answers = [garbled]
+    async with serving(machine) as port:
+        session = Session(http, port)
+        answer = await session.say(CALL)
+        assert (answer["id"], answer["error"]["code"]) == (1, -32002)
+        assert len(machine.sent("tools/call")) == 1
+        await session.end()
