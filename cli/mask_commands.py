@@ -34,8 +34,8 @@ app = typer.Typer(
     "`callgate mask order.json` prints the document masked; `… | callgate mask` reads standard input. "
     "`--jsonl` takes one JSON value a line and prints one a line: "
     '`{"masked": …, "findings": [{"path", "entity", "start", "end", "score"}]}`, with the JSON pointer of the leaf and '
-    "the half-open span in code points of its text; a blank line stays one; a span that could be several things has a finding for each, "
-    "the surest first. `--explain` says why, `--stream` masks a log as it is written. "
+    "the half-open span in code points of its text; a blank line stays one; a span that could be several things has a "
+    "finding for each, the surest first. `--explain` says why, `--stream` masks a log as it is written. "
     "`callgate mask document --help` lists all options, "
     "`callgate mask entities` what is found and by what evidence; `callgate mask bench` measures this machine.",
 )

@@ -151,13 +151,13 @@ def test_no_sealed_payload_leaves_the_log() -> None:
 def test_every_sealed_field_of_every_event_is_known() -> None:
     named = {kind.NAME: fields for kind, fields in SEALED_FIELDS.items() if fields}
     assert named == {
-        "requested": ("arguments",),
-        "arguments_masked": ("arguments", "view"),
+        "requested": ("arguments", "request"),
+        "arguments_masked": ("arguments", "view", "request"),
         "vote_cast": ("reason",),
         "arguments_amended": ("patch", "reason"),
-        "execution_completed": ("result",),
+        "execution_completed": ("result", "headers"),
         "outcome_settled": ("result", "evidence", "reason"),
-        "result_masked": ("view",),
+        "result_masked": ("view", "headers"),
     }
 
 
