@@ -132,11 +132,14 @@ def _configuration(broker_url: str, shards: int, issuer_url: str, upstream_url: 
         "broker": {"url": broker_url, "shards": shards},
         "identity": {"issuers": [{"issuer": issuer_url, "audience": AUDIENCE, "algorithms": ["ES256"]}]},
         "telemetry": {"level": "error"},
+        "ingress": {"max_wait": 3600},  # it may take minutes until all wait that are to be held at the same time
         "connections": {
             "bench": {
                 "base_url": upstream_url,
                 "credential": {"kind": "bearer", "env": "BENCH_UPSTREAM"},
-                "functions": {"echo": _ECHO, "hold": _ECHO},
+                "proxy": {},
+                # The same at the upstream, and another route at the proxy.
+                "functions": {"echo": _ECHO, "hold": {**_ECHO, "method": "PUT"}},
             }
         },
     }
