@@ -9,7 +9,8 @@ import hashlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -69,7 +70,8 @@ class Binding:
     """Checks the proof of bound tokens.
 
     `clock` gives Unix seconds. `url` is what clients address, without a path: proofs must be for it, whatever Host a
-    request names. `certificate` says where a TLS terminator passes on clients' certificates; None: nowhere.
+    request names; `addresses` are those of paths that clients know under another. `certificate` says where a TLS
+    terminator passes on clients' certificates; None: nowhere.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class Binding:
         used: UsedProofs,
         url: str,
         certificate: ClientCertificateSettings | None = None,
+        addresses: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._addresses = addresses
         self._clock = clock
         self._used = used
         self._url = url.rstrip("/")
@@ -91,7 +95,8 @@ class Binding:
             values = request.headers.getlist(self._certificate.header)
             found = passed_on_certificate(self._certificate, request.scope.get(PEER), values)
         # As it was sent: in the decoded path an escaped slash, or question mark, would be one.
-        url = self._url + request.scope["raw_path"].decode("ascii", "replace")
+        path = request.scope["raw_path"].decode("ascii", "replace")
+        url = self._addresses.get(path) or self._url + path
         return Presented(request.method, url, request.headers.getlist("dpop"), found)
 
     async def check(self, bound: Confirmation | None, credentials: Credentials, presented: Presented) -> None:

@@ -35,7 +35,10 @@ async def open_identity(platform: Platform) -> Identity:
         return platform.clock().timestamp()
 
     url = settings.public_url or f"http://{settings.listen}"
-    binding = Binding(clock, JetStreamUsedProofs(platform.client), url, settings.identity.client_certificate)
+    mcp = settings.ingress.mcp.url
+    addresses = {"/mcp": mcp} if mcp is not None else {}
+    used = JetStreamUsedProofs(platform.client)
+    binding = Binding(clock, used, url, settings.identity.client_certificate, addresses)
     http = aiohttp.ClientSession()
     authenticator = Authenticator(
         settings.identity.issuers,

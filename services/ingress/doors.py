@@ -135,7 +135,11 @@ def problem_of(error: Exception) -> Problem | None:
         case Frozen():
             return _frozen(error.freeze)
         case KeyReused():
-            detail = "This Idempotency-Key was used for another request; take a new one for a new call."
+            # Which of the two it is cannot be told: a request that only came late must not be made to run twice.
+            detail = (
+                "This Idempotency-Key was used for another request, or before keys were rotated here. Take a new one "
+                "for a new call; for the same one only once you know that it did not run."
+            )
             return Problem(422, "idempotency_key_reused", detail)
         case NotBound():
             detail = "This connection takes only tokens bound to a key of their holder: use DPoP or mutual TLS."

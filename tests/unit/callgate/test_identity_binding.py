@@ -1,5 +1,6 @@
 """Tokens bound to a key: which proofs count (RFC 9449), and whose word on a certificate (RFC 8705)."""
 
+import contextlib
 import json
 import uuid
 from typing import Any
@@ -279,6 +280,16 @@ async def test_a_proof_is_for_the_path_as_it_was_sent(path: str, claimed: str, c
         return
     with pytest.raises(Unauthenticated, match="another URL"):
         await authenticator().identify(asked)
+
+
+async def test_a_path_may_have_a_public_address_of_its_own() -> None:
+    clock, elsewhere = Clock(), "https://agents.example/mcp"
+    binding = Binding(clock, Used(), URL, addresses={"/mcp": elsewhere})
+    found = Authenticator([settings()], clock=clock, http=FakeIssuer(ec_jwk(EC_KEY, "k1")), binding=binding)
+    for path, claimed, counts in (("/mcp", elsewhere, True), ("/mcp", f"{URL}/mcp", False), ("/v1/calls", CALLS, True)):
+        asked = Asked("127.0.0.1", {"authorization": [f"DPoP {BOUND}"], "dpop": [proof(htu=claimed)]}, path)
+        with contextlib.nullcontext() if counts else pytest.raises(Unauthenticated, match="another URL"):
+            await found.identify(asked)
 
 
 def test_the_thumbprint_is_that_of_rfc_7638() -> None:
