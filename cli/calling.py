@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,14 +19,10 @@ COMPLETED, ENDED, GOES_ON = 0, 1, 3
 _COLOURS: Final = {"completed": "green", "denied": "red", "rejected": "red", "failed": "red", "unknown": "red"}
 _SHOWN: Final = 4000
 """Characters of a result on the screen; --json gives all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """Arguments as they stand on the command line: NAME=VALUE, NAME:=JSON, and a file of JSON under them."""
-
-    pairs: tuple[str, ...]
-    file: Path | None
+_AT_ONCE: Final = 1.0
+"""Seconds within which most calls are over; of one that is not, people are told how it stands."""
+_ROUND: Final = 5.0
+"""Seconds after which a call that goes on is looked at again."""
 
 
 def client(url: str, token: str, session: str | None = None) -> Client:
@@ -41,7 +38,7 @@ def list_functions(callgate: Client, as_json: bool) -> None:
     for function in functions:
         tags = f"  [{', '.join(map(printable, function['tags']))}]" if function["tags"] else ""
         output.say(f"{styled(printable(function['name']), 'cyan')}{tags}  {printable(function['description'])}")
-        for name, schema in _properties(function).items():
+        for name, schema in properties_of(function).items():
             needed = "" if name in function["input"].get("required", ()) else ", optional"
             about = f"  {printable(str(schema['description']))}" if schema.get("description") else ""
             output.say(f"    {printable(name)}: {_type_of(schema)}{needed}{about}")
@@ -50,8 +47,65 @@ def list_functions(callgate: Client, as_json: bool) -> None:
 def call(callgate: Client, function: str, given: Given, wait: float | None, key: str | None, *, as_json: bool) -> int:
     with callgate:
         arguments = arguments_of(given, _schemas(callgate, function) if given.pairs else {})
-        outcome = callgate.call(function, arguments, timeout=wait, idempotency_key=key)
-    return _show(outcome, as_json)
+        until = None if wait is None else time.monotonic() + wait
+        outcome = _recorded(callgate, function, arguments, _AT_ONCE if wait is None else min(wait, _AT_ONCE), key)
+        return _show(_awaited(callgate, outcome, until), as_json)
+
+
+def _recorded(callgate: Client, function: str, arguments: Mapping[str, Any], wait: float, key: str | None) -> Outcome:
+    """The call once it is on record. The key is ours where none is given, so that the call can be taken up under it."""
+    again = key or str(uuid4())
+    taken_up = (
+        f"whether it was recorded is not known: the same command with --key {printable(again)} runs nothing twice"
+    )
+    try:
+        return callgate.call(function, arguments, timeout=wait, idempotency_key=again)
+    except Unreachable as away:
+        raise CallgateError(away.code, f"{away.detail}; {taken_up}") from None
+    except KeyboardInterrupt:
+        raise CallgateError("interrupted", taken_up) from None
+
+
+def _awaited(callgate: Client, outcome: Outcome, until: float | None) -> Outcome:
+    """The call once it is over, or the time is. How it stands is told on standard error, whenever that changes."""
+    told = None
+    with _interruptible(outcome.id):
+        while not outcome.answered:
+            left = _ROUND if until is None else min(_ROUND, until - time.monotonic())
+            if left <= 0:
+                break
+            if (stands := _standing(outcome)) != told:
+                first = f"; Ctrl-C leaves it running: callgate watch {printable(outcome.id)}" if told is None else ""
+                output.aside(stands + first)
+                told = stands
+            outcome = callgate.wait(outcome, timeout=left)
+    return outcome
+
+
+@contextmanager
+def _interruptible(call_id: str) -> Iterator[None]:
+    """Ctrl-C ends the command and not the call."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise LeftRunning("left_running", f"it goes on: `callgate watch {printable(call_id)}` takes it up") from None
+
+
+class LeftRunning(CallgateError):
+    """Somebody would wait no longer for a call that goes on."""
+
+
+def _standing(outcome: Outcome) -> str:
+    """`waiting for approval by sre, 0 of 1, until …`."""
+    word, approvals = printable(outcome.status.replace("_", " ")), outcome.document.get("approvals")
+    if outcome.status != "waiting_for_approval" or not approvals:
+        return word
+    needs = []
+    for need in approvals["requirements"]:
+        wanted = need["quorum"] * (len(need["groups"]) if need["each"] else 1)
+        groups = (" and " if need["each"] else " or ").join(need["groups"])
+        needs.append(printable(f"{groups}, {wanted - need['missing']} of {wanted}"))
+    return f"{word} by {'; by '.join(needs)}, until {moment(approvals['expires_at'])}"
 
 
 def list_calls(callgate: Client, as_json: bool) -> None:
@@ -70,73 +124,20 @@ def list_calls(callgate: Client, as_json: bool) -> None:
 
 
 def watch(callgate: Client, call_id: str, *, as_json: bool) -> int:
-    with callgate:
+    with callgate, _interruptible(call_id):
         for event in callgate.events(call_id):
             output.say(json.dumps(dict(event.document)) if as_json else _line(event))
         return _show(callgate.wait(call_id, timeout=0), as_json)
 
 
-def arguments_of(given: Given, schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a command line. ConfigurationError says which of them cannot be read."""
-    arguments = _read(given.file) if given.file is not None else {}
-    for pair in given.pairs:
-        name, sign, text = pair.partition("=")
-        if not sign or not name:
-            raise ConfigurationError("bad_argument", f"`{printable(pair)}` is no NAME=VALUE, nor NAME:=JSON")
-        if name.endswith(":"):
-            arguments[name[:-1]] = _json(text, f"the value of {printable(name[:-1])}")
-        else:
-            arguments[name] = _typed(text, schemas.get(name))
-    return arguments
-
-
 def _schemas(callgate: Client, function: str) -> Mapping[str, Any]:
-    return next((_properties(one) for one in callgate.functions() if one["name"] == function), {})
-
-
-def _properties(function: Mapping[str, Any]) -> Mapping[str, Any]:
-    properties = function["input"].get("properties")
-    return {name: s if isinstance(s, dict) else {} for name, s in properties.items()} if properties else {}
-
-
-def _typed(text: str, schema: Any) -> Any:
-    """Text where the schema takes text, so `id=007` stays as it is; else JSON, where it is some."""
-    kinds = _types(schema)
-    if kinds and kinds <= {"string", "null"}:
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _types(schema: Any) -> set[str]:
-    kinds = schema.get("type", ()) if isinstance(schema, dict) else ()
-    return {kinds} if isinstance(kinds, str) else set(kinds)
+    return next((properties_of(one) for one in callgate.functions() if one["name"] == function), {})
 
 
 def _type_of(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(printable(json.dumps(value)) for value in schema["enum"])
-    return " or ".join(sorted(map(printable, _types(schema)))) or "any"
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text()
-    except (OSError, UnicodeDecodeError):
-        raise ConfigurationError("no_arguments", f"{file} cannot be read") from None
-    document = _json(text, "standard input" if str(file) == "-" else str(file))
-    if not isinstance(document, dict):
-        raise ConfigurationError("bad_argument", "the arguments must be a JSON object")
-    return document
-
-
-def _json(text: str, what: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise ConfigurationError("bad_argument", f"{what} is not JSON") from None
+    return " or ".join(sorted(map(printable, types_of(schema)))) or "any"
 
 
 def _show(outcome: Outcome, as_json: bool) -> int:
@@ -152,12 +153,14 @@ def _show(outcome: Outcome, as_json: bool) -> int:
 def _lines(outcome: Outcome) -> list[str]:
     """An outcome for the screen. Nothing that a function said may steer the terminal."""
     word = styled(outcome.status.replace("_", " "), _COLOURS.get(outcome.status, "yellow"), bold=True)
-    lines = [f"{word}  {printable(outcome.function)}  {printable(outcome.id)}"]
+    status = outcome.function_status or 0
+    said = f", the function answered {status}" if status >= 400 else ""
+    lines = [f"{word}{said}  {printable(outcome.function)}  {printable(outcome.id)}"]
     if outcome.detail:
         lines.append(f"  {printable(outcome.detail)}")
     if outcome.document.get("withheld"):
         lines.append(f"  the result is withheld: {printable(str(outcome.document['withheld']))}")
-    elif outcome.ok:
+    elif outcome.ok and outcome.result is not None:
         text = json.dumps(outcome.result, indent=2, ensure_ascii=False)
         lines += ["  " + printable(line) for line in text[:_SHOWN].splitlines()]
         if len(text) > _SHOWN:
