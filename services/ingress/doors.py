@@ -120,8 +120,10 @@ def _frozen(freeze: Freeze) -> Problem:
 def _over_limit(error: OverLimit) -> Problem:
     """RFC 6585's 429."""
     what = "calls in too short a time" if error.code == "rate_limited" else "calls in progress at the same time"
-    detail = f"Too many {what} (limit `{error.limit}`); nothing was recorded. Ask again after the time in Retry-After."
-    headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+    seconds = max(1, math.ceil(error.retry_after))
+    # In words as well: a model is not shown headers.
+    detail = f"Too many {what} (limit `{error.limit}`); nothing was recorded. Ask again in {seconds} s."
+    headers = {"Retry-After": str(seconds)}
     return Problem(429, error.code, detail, headers, {"limit": error.limit})
 
 

@@ -38,7 +38,7 @@ def key_of(request: Request) -> str | None:
         raise Problem(400, "bad_idempotency_key", detail) from None
 
 
-def session_of(request: Request) -> str | None:
+def named_session(request: Request) -> str | None:
     """The session that a header names, if any. Problem 422 for what can be no session: not taken for absent either."""
     named = request.headers.getlist(SESSION_HEADER)
     if not named:

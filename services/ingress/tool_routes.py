@@ -20,7 +20,7 @@ from services.ingress.answers import answer_of, standing
 from services.ingress.domain import CallRequest, functions_of, is_answered
 from services.ingress.doors import FrontDesk, problems
 from services.ingress.headers import Wait, traceparent_of, wait_of
-from services.ingress.intake import caller, in_thread_if_long, json_body, key_of, session_of
+from services.ingress.intake import caller, in_thread_if_long, json_body, key_of, named_session
 from services.ingress.leaving import Leaving
 from services.ingress.openapi import LIST, TOOL_CALLS
 from services.ingress.permitted import Permitted
@@ -93,7 +93,7 @@ class _Loop:
         self._gone = Leaving(request)
         self._wait = wait
         self._key = key_of(request)
-        self._session = session_of(request)
+        self._session = named_session(request)
         self._default_session = _session_named_for(self._key)
         self._trace = traceparent_of(request.headers.getlist("traceparent"))
 

@@ -18,6 +18,7 @@ from contracts.subjects import CallRef, Partition
 from services.ingress.calls import Calls, Frozen, Partitions, PerhapsRecorded, TooLate, UnknownCall
 from services.ingress.domain import BadRequest, CallRequest
 from services.ingress.doors import problem_of
+from services.ingress.limiting import OverLimit
 from services.ingress.waiting import TooManyHeld
 
 JUDGED = {"policy_set": "a" * 64, "function_digest": "b" * 64}
@@ -288,3 +289,11 @@ async def test_of_two_replicas_with_the_same_key_the_later_finds_the_call_of_the
     world.append = lost  # type: ignore[method-assign]
     call = await world.calls().submit(AGENT, replace(REQUEST, key="k"), 0, here)
     assert call is world.call
+
+
+def test_who_is_over_a_limit_is_told_for_how_long_in_words_too() -> None:
+    """A model is shown no headers."""
+    problem = problem_of(OverLimit("agents", "rate_limited", 41.2))
+    assert problem is not None
+    assert (problem.status, problem.headers["Retry-After"]) == (429, "42")
+    assert "Ask again in 42 s." in problem.detail
