@@ -56,10 +56,14 @@ class PublishedPolicies:
 
     def may(self, right: Right, person: Principal, resource: JsonValue, now: datetime) -> Evaluation:
         """Whether the policies in force give `person` this right over the resource (`entities.py`). NoPolicies."""
+        return may(self.in_force(), right, person, resource, now)
+
+    def in_force(self) -> PolicySet:
+        """`current`. NoPolicies where there is none."""
         policies = self.current
         if policies is None:
             raise NoPolicies
-        return may(policies, right, person, resource, now)
+        return policies
 
     async def refresh(self) -> None:
         """Takes over what stands on CONTROL now. BrokerAway, which leaves the set as it was."""

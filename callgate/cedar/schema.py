@@ -12,7 +12,9 @@ Scope                the resource of `freeze`, `unfreeze`, `revoke`, `unrevoke` 
 
 action call; action "tag:money"; action "payments.refund" in [call, "tag:money"]
     context { input, facts, findings, approved, session { calls, executed, denied }, now }
-action approve, settle, audit, reveal, freeze, unfreeze, revoke, unrevoke, accept
+action approve, settle
+    context { now, input { "payments.refund"?, … } }: by the function's name its masked arguments, everything optional
+action audit, reveal, freeze, unfreeze, revoke, unrevoke, accept
     context { now }
 """
 
@@ -30,6 +32,7 @@ CALL_ACTION, APPROVE, SETTLE, AUDIT, REVEAL = "call", "approve", "settle", "audi
 FREEZE, UNFREEZE = "freeze", "unfreeze"
 REVOKE, UNREVOKE = "revoke", "unrevoke"
 ACCEPT = "accept"
+_MASKED_INPUT = "MaskedInput"
 
 
 def cedar_schema(catalog: Catalog) -> dict[str, JsonValue]:
@@ -38,13 +41,15 @@ def cedar_schema(catalog: Catalog) -> dict[str, JsonValue]:
     actions: dict[str, JsonValue] = {CALL_ACTION: {}}
     actions |= {tag_action(tag): {} for tag in tags}
     actions |= {function.name: _action_of(function) for function in catalog}
-    actions |= {action: _applies_to(CALL, {"now": named_type("datetime")}) for action in (APPROVE, SETTLE)}
+    seen = {"now": named_type("datetime"), "input": {"type": "EntityOrCommon", "name": _MASKED_INPUT}}
+    actions |= {action: _applies_to(CALL, seen) for action in (APPROVE, SETTLE)}
     actions |= {action: _applies_to(SESSION, {"now": named_type("datetime")}) for action in (AUDIT, REVEAL)}
     actions |= {
         action: _applies_to(SCOPE, {"now": named_type("datetime")})
         for action in (FREEZE, UNFREEZE, REVOKE, UNREVOKE, ACCEPT)
     }
-    return {"": {"entityTypes": _entity_types(), "actions": actions}}
+    common = {_MASKED_INPUT: _masked_input(catalog)}
+    return {"": {"commonTypes": common, "entityTypes": _entity_types(), "actions": actions}}
 
 
 def _promised_tags(catalog: Catalog) -> set[str]:
@@ -131,18 +136,28 @@ def _applies_to(resource: str, context: Mapping[str, JsonValue]) -> dict[str, Js
     }
 
 
-def _type(shape: Shape) -> dict[str, JsonValue]:
+def _masked_input(catalog: Catalog) -> dict[str, JsonValue]:
+    """Of every function its arguments, where masking may have left out any of them."""
+    return record_type(
+        {
+            function.name: _type(input_shape(function.name, function.spec.input)[0], masked=True) | {"required": False}
+            for function in catalog
+        }
+    )
+
+
+def _type(shape: Shape, *, masked: bool = False) -> dict[str, JsonValue]:
     if isinstance(shape, Scalar):
         return named_type(shape.name)
     if isinstance(shape, SetOf):
-        return _set_of(_type(shape.item))
-    return _record_type(shape)
+        return _set_of(_type(shape.item, masked=masked))
+    return _record_type(shape, masked=masked)
 
 
-def _record_type(shape: Record) -> dict[str, JsonValue]:
+def _record_type(shape: Record, *, masked: bool) -> dict[str, JsonValue]:
     return record_type(
         {
-            name: _type(attribute.shape) | {"required": attribute.required}
+            name: _type(attribute.shape, masked=masked) | {"required": attribute.required and not masked}
             for name, attribute in shape.attributes.items()
         }
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from callgate.cedar.masked_input import mistaken_reads
 from callgate.cedar.policies import InvalidPolicies, PolicyProblem, PolicySet
 from callgate.cedar.schema import CALL_ACTION, cedar_schema, is_group, tag_action
 from callgate.errors import BrokerAway, ConfigurationError, LostRace, TooLarge
@@ -57,7 +58,8 @@ def problems_of(policies: PolicySet, catalog: Catalog) -> list[PolicyProblem]:
         return catalog.awaits(action) or (catalog.may_grow and is_group(action) and action not in members)
 
     early = {one.id for one in policies.policies.values() if any(map(is_early, one.actions))}
-    return [problem for problem in policies.validate() if problem.policy not in early]
+    problems = [*policies.validate(), *mistaken_reads(policies, catalog)]
+    return [problem for problem in problems if problem.policy not in early]
 
 
 class PolicySource:

@@ -109,6 +109,18 @@ def test_a_policy_on_an_unknown_attribute_is_refused() -> None:
     assert "calls.cedar" in error.value.detail
 
 
+@pytest.mark.parametrize("read", ['"shop.pya"', '"shop.pay" && context.input["shop.pay"] has amonut'])
+def test_a_right_by_an_unknown_argument_is_refused(read: str) -> None:
+    policy = f"""
+    @id("limit") permit(principal, action == Action::"approve", resource)
+    when {{ context.input has {read} }};"""
+    with pytest.raises(InvalidPolicies) as refused:
+        load_rules({"people.cedar": policy}, CATALOG)
+    (problem,) = refused.value.problems
+    assert (problem.policy, problem.file, problem.line) == ("limit", "people.cedar", 2)
+    assert "there is no function shop.pya" in problem.message or "has no argument amonut" in problem.message
+
+
 # Starting
 
 
