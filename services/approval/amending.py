@@ -81,7 +81,7 @@ class Amending:
 
         async def amend(approval: Approval) -> None:
             question = approval.must_question
-            decider = self._rights.over("approve", question, author)
+            decider = await self._rights.over("approve", question, author)
             # Whoever may not decide learns nothing of the arguments from what is said of their patch.
             check_amendment(question, author, decider.permitted, amendment.digest, self._clock())
             self._try(question, await self._views.of(question), amendment.patch)

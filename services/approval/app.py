@@ -26,6 +26,7 @@ from services.approval.granting import Granting
 from services.approval.handlers import Deciding
 from services.approval.history import History
 from services.approval.looks import Looks
+from services.approval.masked_inputs import MaskedInputs
 from services.approval.outcome_routes import outcome_routes
 from services.approval.pages.parts import Parts
 from services.approval.pages.routes import page_routes
@@ -64,7 +65,7 @@ async def build(platform: Platform) -> Service:
     history = History(platform.client, platform.log, platform.verifier, platform.partitions)
     told = telling(platform, views, policies, history)
     approvals = Approvals(platform.log)
-    rights = Rights(policies, platform.catalog, platform.clock)
+    rights = Rights(policies, platform.catalog, MaskedInputs(views, platform.catalog), platform.clock)
     unsettled = Waiting(
         UNSETTLED,
         platform.client,

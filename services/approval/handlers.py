@@ -147,20 +147,17 @@ class Deciding:
     async def look(self, ref: CallRef, reviewer: Principal) -> tuple[Question, Decider]:
         """The question about a call from the leader, and what Cedar says of the reviewer.
 
-        AggregateNotFoundError, NobodyAsked, NoPolicies.
+        AggregateNotFoundError, NobodyAsked, NoPolicies, BrokerAway.
         """
         question = (await self._approvals.get(ref)).must_question
-        return question, self._rights.over("approve", question, reviewer)
+        return question, await self._rights.over("approve", question, reviewer)
 
-    def for_reviewer(self, reviewer: Principal) -> list[Question]:
-        """What waits and this person may decide, or has, by expiry. NoPolicies."""
-        now, permitted = self._clock(), self._rights.listing("approve", reviewer)
-        return [
-            question
-            for question in self._waiting
-            # Cedar is asked last: it takes the most time, and can only say no to what is left.
-            if authority(question, reviewer, True, now) is None and permitted(question)
-        ]
+    async def for_reviewer(self, reviewer: Principal) -> list[Question]:
+        """What waits and this person may decide, or has, by expiry. NoPolicies, BrokerAway."""
+        now = self._clock()
+        asked = [question for question in self._waiting if authority(question, reviewer, True, now) is None]
+        # Cedar is asked last: it takes the most time, and can only say no to what is left.
+        return await self._rights.among("approve", reviewer, asked)
 
     async def vote(self, ref: CallRef, reviewer: Principal, intent: Intent) -> Question:
         """Casts a vote, or changes one, and concludes where it decides; the question after it.
@@ -174,7 +171,7 @@ class Deciding:
 
             async def cast(approval: Approval) -> None:
                 question = approval.must_question
-                decider = self._rights.over("approve", question, reviewer)
+                decider = await self._rights.over("approve", question, reviewer)
                 check_vote(question, reviewer, decider.permitted, intent, self._clock())  # nothing is sealed for others
                 before.append(question.ballot_of(reviewer.id))
                 if before[0] != before[-1]:  # cast elsewhere since: which of the two is meant, they must say

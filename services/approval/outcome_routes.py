@@ -61,7 +61,7 @@ def outcome_routes(settling: Settling, views: Views, looks: Looks, authenticator
         brief: bool = Query(False, description="Without the arguments"),
     ) -> Response:
         person = await person_of(authenticator, request)
-        outcomes = [one for one in unsettled_for(settling, person) if UNSETTLED.position(one) > after]
+        outcomes = [one for one in await unsettled_for(settling, person) if UNSETTLED.position(one) > after]
         page = outcomes[:limit]
         opened = await opened_list(views, looks, page, person, OUTCOME_LIST, brief=brief)
         items = (OutcomeDocument(**outcome_members(one, view)) for one, view in zip(page, opened, strict=True))
@@ -95,11 +95,11 @@ def outcome_routes(settling: Settling, views: Views, looks: Looks, authenticator
 # What the pages share with the API.
 
 
-def unsettled_for(settling: Settling, person: Principal) -> list[Unsettled]:
+async def unsettled_for(settling: Settling, person: Principal) -> list[Unsettled]:
     """What waits to be settled and this person may settle. Problem."""
     require_ready(settling.is_ready)
     with as_problems(_MISSING):
-        return settling.for_person(person)
+        return await settling.for_person(person)
 
 
 async def outcome_of(settling: Settling, call_id: str, person: Principal) -> Unsettled:

@@ -1,19 +1,25 @@
 """Who asks, on the doors for people, and what Cedar lets them do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from fastapi import Request
 
 from callgate.cedar.entities import call_entity, call_traits
-from callgate.cedar.people import Right
+from callgate.cedar.masked_input import input_reads
+from callgate.cedar.people import may
+from callgate.cedar.policies import PolicySet
 from callgate.cedar.published import PublishedPolicies
 from callgate.identity.authenticator import Authenticator
 from contracts.functions import Catalog
 from contracts.identity import Principal
 from services.approval.aggregate import Decider
 from services.approval.domain import CallFacts
+from services.approval.masked_inputs import MaskedInputs
+
+DecidingRight = Literal["approve", "settle"]
+C = TypeVar("C", bound=CallFacts)
 
 
 async def person_of(authenticator: Authenticator, request: Request) -> Principal:
@@ -24,36 +30,51 @@ async def person_of(authenticator: Authenticator, request: Request) -> Principal
 class Rights:
     """What people may do to a call, by the policies in force."""
 
-    def __init__(self, policies: PublishedPolicies, catalog: Catalog, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        policies: PublishedPolicies,
+        catalog: Catalog,
+        inputs: MaskedInputs,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._policies = policies
         self._catalog = catalog
+        self._inputs = inputs
         self._clock = clock
 
-    def over(self, right: Right, facts: CallFacts, person: Principal) -> Decider:
-        """The person with Cedar's word on them, which is no where the function is declared no more. NoPolicies."""
-        return self._over(right, facts, person, self._clock())
+    async def over(self, right: DecidingRight, facts: CallFacts, person: Principal) -> Decider:
+        """The person with Cedar's word on them, which is no where the function is declared no more.
 
-    def listing(self, right: Right, person: Principal) -> Callable[[CallFacts], bool]:
-        """Whether `over` permits, for a list of many calls at this moment. NoPolicies.
+        The call's masked arguments are opened only where policies on this right read them. NoPolicies, BrokerAway.
+        """
+        policies = self._policies.in_force()
+        seen = await self._inputs.of(facts, input_reads(policies, right))
+        return self._over(policies, right, facts, person, self._clock(), seen)
+
+    async def among(self, right: DecidingRight, person: Principal, calls: Sequence[C]) -> list[C]:
+        """Those of many calls over which `over` permits, at this moment. NoPolicies, BrokerAway.
 
         Cedar is asked once for all calls that differ by their id alone: a policy that names a call by its id counts
         where somebody looks at that call, or decides on it, and not in lists.
         """
-        now, known = self._clock(), dict[tuple[Any, ...], bool]()
+        policies, known = self._policies.in_force(), dict[tuple[Any, ...], bool]()
+        inputs, now = await self._inputs.of_all(calls, input_reads(policies, right)), self._clock()
 
-        def permitted(facts: CallFacts) -> bool:
-            alike = facts.function, call_traits(facts.requester), facts.entities
+        def permitted(facts: CallFacts, seen: str) -> bool:
+            alike = facts.function, call_traits(facts.requester), facts.entities, seen
             found = known.get(alike)
             if found is None:
-                found = known[alike] = self._over(right, facts, person, now).permitted
+                found = known[alike] = self._over(policies, right, facts, person, now, seen).permitted
             return found
 
-        return permitted
+        return [call for call, seen in zip(calls, inputs, strict=True) if permitted(call, seen)]
 
-    def _over(self, right: Right, facts: CallFacts, person: Principal, now: datetime) -> Decider:
+    def _over(
+        self, policies: PolicySet, right: DecidingRight, facts: CallFacts, person: Principal, now: datetime, seen: str
+    ) -> Decider:
         function = self._catalog.get(facts.function)
         if function is None:
             return Decider(person, permitted=False)
         entity = call_entity(str(facts.ref), function, facts.requester, facts.entities)
-        found = self._policies.may(right, person, entity, now)
+        found = may(policies, right, person, entity, now, seen)
         return Decider(person, found.decision, found.reasons)

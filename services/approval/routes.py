@@ -1,7 +1,6 @@
 """The reviewers' API: what waits, one call, voting, and amending."""
 
 import asyncio
-import contextlib
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -140,11 +139,11 @@ def api_routes(
 # What the pages share with the API.
 
 
-def listed(deciding: Deciding, person: Principal) -> list[Question]:
+async def listed(deciding: Deciding, person: Principal) -> list[Question]:
     """What waits and this person may decide. Problem."""
     require_ready(deciding.is_ready)
     with as_problems(_MISSING):
-        return deciding.for_reviewer(person)
+        return await deciding.for_reviewer(person)
 
 
 async def looked_at(deciding: Deciding, call_id: str, person: Principal) -> Question:
@@ -264,17 +263,19 @@ async def _news(
     deciding: Deciding, changes: Changes, person: Principal, seen: str | None, wait: int
 ) -> tuple[list[Question] | None, str]:
     """What waits and its tag; None where that is still the one that was seen, after `wait` seconds. Problem."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(wait):
-            while True:
-                position, questions = changes.position, listed(deciding, person)
-                tag = _tag(questions)
-                if tag != seen:
-                    return questions, tag
-                if changes.closed or not wait:
-                    break
+    until = asyncio.get_running_loop().time() + wait
+    while True:
+        position, questions = changes.position, await listed(deciding, person)
+        tag = _tag(questions)
+        if tag != seen:
+            return questions, tag
+        if changes.closed or not wait:
+            return None, tag
+        try:
+            async with asyncio.timeout_at(until):  # the list itself is never cut off
                 await changes.after(position)
-    return None, tag
+        except TimeoutError:
+            return None, tag
 
 
 def _tag(questions: Iterable[Question]) -> str:

@@ -41,19 +41,16 @@ class Settling:
         """Whether what waits is known; until then the list is not."""
         return self._waiting.is_ready
 
-    def for_person(self, person: Principal) -> list[Unsettled]:
+    async def for_person(self, person: Principal) -> list[Unsettled]:
         """What waits and this person may settle, the oldest first."""
-        permitted = self._rights.listing("settle", person)
-        return [
-            unsettled
-            for unsettled in self._waiting
-            if right_of(unsettled, person, permitted=True) is None and permitted(unsettled)
-        ]
+        theirs = [unsettled for unsettled in self._waiting if right_of(unsettled, person, permitted=True) is None]
+        return await self._rights.among("settle", person, theirs)
 
     async def look(self, ref: CallRef, person: Principal) -> Unsettled:
         """The call from the leader. AggregateNotFoundError, NobodyAsked; DecisionRefused where they may not settle."""
         unsettled = (await self._approvals.get(ref)).must_unsettled
-        refusal = right_of(unsettled, person, self._rights.over("settle", unsettled, person).permitted)
+        decider = await self._rights.over("settle", unsettled, person)
+        refusal = right_of(unsettled, person, decider.permitted)
         if refusal is not None:
             raise DecisionRefused(refusal, unsettled)
         return unsettled
@@ -66,7 +63,7 @@ class Settling:
 
         async def settle(approval: Approval) -> None:
             unsettled = approval.must_unsettled
-            decider = self._rights.over("settle", unsettled, person)
+            decider = await self._rights.over("settle", unsettled, person)
             check_settlement(unsettled, person, decider.permitted, settlement)  # nothing is sealed for others
             event_id, at = uuid7(), self._clock()
             approval.settle(event_id, at, decider, settlement, await self._sealed(ref, event_id, settlement, at))

@@ -28,9 +28,11 @@ from contracts.lifecycle import Call
 from contracts.subjects import TIMERS, CallRef, deliver_subject
 from services.approval.domain import Decision, DecisionRefused, Intent, Question
 from services.approval.handlers import Deciding
+from services.approval.masked_inputs import MaskedInputs
 from services.approval.people import Rights
 from services.approval.repository import Approvals
 from services.approval.timers import Timers
+from services.approval.views import Views
 from services.approval.waiting import QUESTIONS, Waiting
 
 OTHERS = """
@@ -75,11 +77,12 @@ async def replica(stage: Scene, heard: Heard) -> AsyncIterator[Deciding]:
 
     async def build(platform: Platform) -> Service:
         policies = PublishedPolicies(platform.records, platform.catalog)
+        views = Views(platform.client, platform.verifier, platform.sealer)
         waiting = Waiting(QUESTIONS, platform.client, platform.log, platform.verifier, platform.partitions)
         approval = Deciding(
             approvals=Approvals(platform.log),
             sealer=platform.sealer,
-            rights=Rights(policies, platform.catalog, platform.clock),
+            rights=Rights(policies, platform.catalog, MaskedInputs(views, platform.catalog), platform.clock),
             timers=Timers(platform.client),
             notices=heard,
             waiting=waiting,

@@ -50,8 +50,8 @@ def list_routes(parts: Parts) -> APIRouter:
     ) -> Response:
         visitor = parts.visitor(request)
         seen, now = parts.changes.position, parts.now()
-        everything = listed(parts.deciding, visitor.person)
-        unsettled = unsettled_for(parts.settling, visitor.person)
+        everything = await listed(parts.deciding, visitor.person)
+        unsettled = await unsettled_for(parts.settling, visitor.person)
         chosen = Chosen(function, requester, page)
         found = chosen.of(everything)
         shown = found[(page - 1) * LISTED : page * LISTED]

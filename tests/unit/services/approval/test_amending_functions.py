@@ -52,7 +52,7 @@ class Calls:
         await decide(approval)
         return approval
 
-    def over(self, *_: object) -> Decider:
+    async def over(self, *_: object) -> Decider:
         return Decider(FINA, permitted=True)
 
     async def of(self, _: object) -> View:
