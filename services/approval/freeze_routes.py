@@ -101,6 +101,7 @@ def _not_allowed(code: str) -> NoReturn:
     details = {
         "delegated": "This is a person's own decision; sign in yourself, not through an agent.",
         "not_permitted": "No policy permits you to do this.",
+        "not_permitted_in_advance": "No policy lets you approve such calls whatever their arguments; decide on each.",
         "own_call": "Nobody grants what is asked by or for themselves.",
         "grant_insufficient": "Your approval alone would not do for such calls, and a grant is no more than that.",
     }

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from callgate.cedar.entities import call_entity
 from callgate.cedar.grants import BadCondition, grant_text, require_satisfiable
+from callgate.cedar.masked_input import are_about, input_reads
 from callgate.cedar.published import PublishedPolicies
+from callgate.cedar.schema import APPROVE
 from callgate.control import GrantBook, reason_place
 from callgate.errors import Rejected
 from callgate.ids import uuid7
@@ -67,7 +69,8 @@ class Granting:
         if not may_vote(requester, person):
             raise NotAllowed("own_call")
         if not self._may_approve(person, function, requester):
-            raise NotAllowed("not_permitted")
+            limited = are_about(input_reads(self._policies.in_force(), APPROVE), function.name)
+            raise NotAllowed("not_permitted_in_advance" if limited else "not_permitted")
         grant_id, at = uuid7(), self._clock()
         draft = Granted(
             grant_id=grant_id,
@@ -138,7 +141,8 @@ class Granting:
         return self._may_approve(person, function, requester)
 
     def _may_approve(self, person: Principal, function: Function, requester: Principal) -> bool:
-        """Whether Cedar lets this person approve such calls, as far as they are known before they are asked."""
+        """Whether Cedar lets this person approve such calls, as far as they are known before they are asked: without
+        their arguments, which policy judges at each use."""
         entity = call_entity("granted", function, requester, ())
         return self._policies.may("approve", person, entity, self._clock()).decision
 

@@ -89,6 +89,8 @@ class CallFacts:
     """Why the function may not be called at this moment, e.g. since its definition changed and nobody accepted that."""
     frozen: bool = False
     """Whether a freeze stops it at this moment."""
+    masked: frozenset[str] = frozenset()
+    """JSON pointers to what masking replaced in the view."""
 
 
 @dataclass(frozen=True, slots=True)

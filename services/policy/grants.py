@@ -15,16 +15,18 @@ from datetime import datetime
 from callgate.catalog import Derived
 from callgate.cedar.entities import call_entity
 from callgate.cedar.grants import BadCondition, grant_text
+from callgate.cedar.masked_input import input_reads, masked_input
 from callgate.cedar.people import may
 from callgate.cedar.policies import PolicySet
-from callgate.cedar.schema import cedar_schema
+from callgate.cedar.schema import APPROVE, cedar_schema
+from callgate.cedar.shapes import input_shape
 from callgate.control import GrantBook
 from callgate.errors import BrokerAway, ConfigurationError, LostRace
 from callgate.log import Log
 from callgate.records import Records
 from callgate.revocations import RevocationBook
 from contracts.events import ArgumentsAmended, GrantUse
-from contracts.functions import Catalog
+from contracts.functions import Catalog, Function
 from contracts.grants import Grant, meets_alone
 from contracts.records import GrantUsed
 from contracts.subjects import CallRef, grant_filter, grant_use_subject
@@ -96,8 +98,8 @@ class GrantUses:
         return next((grant for grant in fitting if grant.use_of(ref) is not None), next(iter(fitting), None))
 
     def _fits(self, grant: Grant, ref: CallRef, facts: CallFacts, verdict: Verdict, rules: Rules) -> bool:
-        """Scope first; then whether the granter, if not revoked, could approve this call alone by today's policies;
-        then conditions."""
+        """Scope first; then whether the granter, if not revoked, could approve this call, masked as reviewers would see
+        it, alone by today's policies; then conditions."""
         function, granter, now = facts.function, grant.data.by, self._clock()
         if function is None or rules.policies is None:
             return False
@@ -106,7 +108,7 @@ class GrantUses:
         if not meets_alone(verdict.requirements, granter) or self._revocations.ended(granter):
             return False
         entity = call_entity(str(ref), function, facts.principal, facts.findings)
-        if not may(rules.policies, "approve", granter, entity, now).decision:
+        if not may(rules.policies, "approve", granter, entity, now, _seen(rules.policies, function, facts)).decision:
             return False
         policies = self._policies_of(grant)
         return policies is not None and covers(rules, facts, policies)
@@ -134,3 +136,9 @@ class GrantUses:
         except (BadCondition, ConfigurationError):
             return None
         return None if policies.validate() else policies
+
+
+def _seen(policies: PolicySet, function: Function, facts: CallFacts) -> str:
+    """Of the call what the granter's right may depend on."""
+    shape, _ = input_shape(function.name, function.spec.input)
+    return masked_input(function.name, shape, facts.view, facts.masked, input_reads(policies, APPROVE))

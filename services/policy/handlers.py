@@ -115,6 +115,7 @@ class Policy:
             frozen=self._freezes.stopping(masked.principal, recorded.ref.session_id, masked.function) is not None,
             refusal=refusal,
             problems=tuple(problem for problem in masked.refused_tokens if problem.keyword == refusal),
+            masked=frozenset(finding.path for finding in masked.findings),
         )
 
     async def _open(self, recorded: Recorded, masked: ArgumentsMasked) -> tuple[JsonValue, JsonValue, bool]:
