@@ -68,14 +68,16 @@ def call(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Have a function run, and show what came of it.
+    """Have a function run, and show what came of it; how it stands meanwhile is on standard error.
 
-    Exits 0 where it completed, 1 where it ended otherwise, and 3 while it goes on: `callgate watch` takes it up then.
+    Exits 0 where it completed, also where the function itself answered 400 or more, which is shown; 1 where it ended
+    otherwise; and 3 while it goes on, also after Ctrl-C: `callgate watch` takes it up then.
     """
+    from cli import arguments as written  # noqa: PLC0415
     from cli import calling, deciding  # noqa: PLC0415
 
     callgate = calling.client(url, deciding.read_token(token, token_file), session)
-    given = calling.Given(tuple(arguments or ()), file)
+    given = written.Given(tuple(arguments or ()), file)
     raise typer.Exit(calling.call(callgate, function, given, wait, key, as_json=as_json))
 
 

@@ -1,16 +1,17 @@
 """What the agents' commands do, with `callgate.client` and nothing beside it."""
 
 import json
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal
-from pathlib import Path
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
+from uuid import uuid4
 
-from callgate.client import Client, Event, Outcome
-from callgate.errors import ConfigurationError
+from callgate.client import Client, Event, Outcome, Unreachable
+from callgate.errors import CallgateError, ConfigurationError
 from cli import output
+from cli.arguments import Given, arguments_of, properties_of, types_of
+from cli.call_lines import moment
 from cli.output import printable, styled
 
 COMPLETED, ENDED, GOES_ON = 0, 1, 3
@@ -88,11 +89,8 @@ def _interruptible(call_id: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise LeftRunning("left_running", f"it goes on: `callgate watch {printable(call_id)}` takes it up") from None
-
-
-class LeftRunning(CallgateError):
-    """Somebody would wait no longer for a call that goes on."""
+        output.aside(f"it goes on: `callgate watch {printable(call_id)}` takes it up")
+        raise SystemExit(GOES_ON) from None
 
 
 def _standing(outcome: Outcome) -> str:

@@ -16,6 +16,11 @@ def error(text: str) -> None:
     typer.echo(f"{styled('error', 'red')}: {text}", err=True)
 
 
+def aside(text: str) -> None:
+    """What people are told while they wait, on standard error: standard output is for the answer alone."""
+    typer.echo(text, err=True)
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """`1 call`, `2 calls`; `many` where an s is not enough."""
     return f"{number} {one if number == 1 else many or one + 's'}"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from callgate.errors import ConfigurationError
-from cli.calling import Given, arguments_of
+from cli.arguments import Given, arguments_of
 
 SCHEMAS: dict[str, Any] = {"id": {"type": "string"}, "amount": {"type": "number"}, "note": {"type": ["string", "null"]}}
 

@@ -1,0 +1,89 @@
+"""Arguments as people write them at a terminal, read as the function's schema types them."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from callgate.errors import ConfigurationError
+from cli.output import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Arguments as they stand on the command line: NAME=VALUE, NAME:=JSON, and a file of JSON under them."""
+
+    pairs: tuple[str, ...]
+    file: Path | None
+
+
+def arguments_of(given: Given, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a command line. ConfigurationError says which of them cannot be read."""
+    arguments = _read(given.file) if given.file is not None else {}
+    for pair in given.pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or not name:
+            raise ConfigurationError("bad_argument", f"`{printable(pair)}` is no NAME=VALUE, nor NAME:=JSON")
+        if name.endswith(":"):
+            arguments[name[:-1]] = _json(text, f"the value of {printable(name[:-1])}")
+        else:
+            arguments[name] = typed(text, schemas.get(name))
+    return arguments
+
+
+def properties_of(function: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = function["input"].get("properties")
+    return {name: s if isinstance(s, dict) else {} for name, s in properties.items()} if properties else {}
+
+
+def typed(text: str, schema: Any) -> Any:
+    """Text where the schema takes text, so `id=007` stays as it is; else JSON, where it is some."""
+    kinds = types_of(schema)
+    if kinds and kinds <= {"string", "null"}:
+        return text
+    try:
+        return _loaded(text)
+    except ValueError:
+        return text
+
+
+def types_of(schema: Any) -> set[str]:
+    kinds = schema.get("type", ()) if isinstance(schema, dict) else ()
+    return {kinds} if isinstance(kinds, str) else set(kinds)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError("no_arguments", f"{file} cannot be read") from None
+    document = _json(text, "standard input" if str(file) == "-" else str(file))
+    if not isinstance(document, dict):
+        raise ConfigurationError("bad_argument", "the arguments must be a JSON object")
+    return document
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return _loaded(text)
+    except ValueError:
+        raise ConfigurationError("bad_argument", f"{what} is not JSON") from None
+
+
+def _loaded(text: str) -> Any:
+    """The value of a JSON text. ValueError for what is none; ConfigurationError for a number that would be rounded."""
+    return json.loads(text, parse_float=_exact, parse_constant=_no_json)
+
+
+def _exact(text: str) -> float:
+    number = float(text)
+    if Decimal(repr(number)) != Decimal(text):
+        raise ConfigurationError("bad_argument", f"{printable(text)} has more digits than can be sent exactly")
+    return number
+
+
+def _no_json(_: str) -> Any:
+    raise ValueError("NaN and Infinity are not JSON")
