@@ -13,7 +13,7 @@ ARGS ?=
 UPGRADE ?=
 
 .DEFAULT_GOAL := setup
-.PHONY: setup help demo up test lint types imports pytest format bench bench-approvals bench-masking lock schemas clean
+.PHONY: setup help demo up test lint types imports pytest format bench bench-approvals bench-idle bench-masking lock schemas clean
 
 setup: $(READY) ## set up .venv; then everything answers to .venv/bin/callgate
 
@@ -67,6 +67,9 @@ bench: $(READY) ## measure the whole path, and write docs/performance.md
 
 bench-approvals: $(READY) ## measure what reviewers wait for; ARGS="--waiting N --votes N"
 	@$(BIN)/python -m bench.approvals $(ARGS)
+
+bench-idle: $(READY) ## measure what a call costs that waits; ARGS="--waiting N --looks"
+	@$(BIN)/python -m bench.idle $(ARGS)
 
 bench-masking: $(READY) ## measure masking; ARGS="--presidio --cases FILE --sentences FILE" does more
 	@$(BIN)/python -m bench.masking $(ARGS)

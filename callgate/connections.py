@@ -32,16 +32,21 @@ class Limits:
     head_lines: int = 100
     head_seconds: float = 10.0
     """From the connection, or the first byte of a later request, to the end of its headers."""
+    body_seconds: float = 60.0
+    """From the end of the headers to the end of the body, whatever the door allows that reads it."""
+    stall_seconds: float = 30.0
+    """In which a client must take something of what it is sent."""
     pipelined: int = 64
     """Requests that wait behind one that is not answered yet."""
-    connections: int = 12_000
-    """Of this process; above the calls that ingress holds open."""
+    connections: int = 17_000
+    """Of this process, in all."""
 
 
 _MALFORMED = Problem(400, "malformed_request", "This is no HTTP/1.1 request that can be read.")
 _TARGET = Problem(414, "target_too_long", "The request's target is too long; arguments belong into the body.")
 _HEADERS = Problem(431, "headers_too_large", "The headers are too many or too large; 32 KiB and 100 lines are taken.")
 _SLOW = Problem(408, "headers_too_slow", "The headers did not come in time; send the request again.")
+_SLOW_BODY = Problem(408, "body_too_slow", "The body did not come in time; send the request again.")
 _CROWDED = Problem(503, "too_many_connections", "Too many connections are open; try again.", {"Retry-After": "2"})
 
 
@@ -73,6 +78,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._lost: set[Callable[[], None]] = set()
+        self._stall: asyncio.TimerHandle | None = None
+        self._unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -83,6 +90,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_stall()
         super().connection_lost(exc)
         for tell in tuple(self._lost):
             tell()
@@ -138,6 +146,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._head = self._begun = False
         self._stop_timer()
+        self._await_body()
 
     def on_body(self, body: bytes) -> None:
         self._untold = 0
@@ -161,11 +170,18 @@ class LimitedProtocol(HttpToolsProtocol):
     def _await_head(self) -> None:
         self._timer = self.loop.call_later(self.limits.head_seconds, self._late)
 
+    def _await_body(self) -> None:
+        self._timer = self.loop.call_later(self.limits.body_seconds, self._late)
+
     def _late(self) -> None:
         self._timer = None
-        if self._head and self.cycle is not None and not self.cycle.response_complete:
+        if not self._head and self.pipeline:
+            self._await_body()  # reading is paused until those before it are answered
+        elif not self._head:
+            self._refuse(_SLOW_BODY)
+        elif self.cycle is not None and not self.cycle.response_complete:
             self._await_head()  # an earlier request is not answered yet, and reading may be paused for its sake
-        elif self._head and self._begun:
+        elif self._begun:
             self._refuse(_SLOW)
         else:
             self.transport.close()
@@ -174,6 +190,44 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    # What is sent, and not taken.
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_sending()
+
+    def resume_writing(self) -> None:
+        self._stop_stall()
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_sending()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._watch_sending()
+
+    def _watch_sending(self) -> None:
+        """From now on something is taken now and then, or the connection ends: closing alone waits for ever until all
+        that was written is taken."""
+        self._unsent = self.transport.get_write_buffer_size()
+        if self._unsent and self._stall is None:
+            self._stall = self.loop.call_later(self.limits.stall_seconds, self._stalled)
+
+    def _stalled(self) -> None:
+        self._stall = None
+        if self.transport.get_write_buffer_size() < self._unsent:
+            self._watch_sending()
+        else:
+            self.transport.abort()
+
+    def _stop_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     # Refusing.
 

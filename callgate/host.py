@@ -6,7 +6,7 @@ import errno
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from callgate.addresses import host_and_port
 from callgate.connections import Limits, limited
 from callgate.delivery import Deliveries
 from callgate.errors import ConfigurationError, Fatal
+from callgate.files import allow_open_files
 from callgate.http import create_app
 from callgate.platform import Platform
 from callgate.service import Service
@@ -27,6 +28,10 @@ from contracts.subjects import deliver_subject
 logger = logging.getLogger("callgate.host")
 
 DRAIN_SECONDS = 10.0
+OTHER_CONNECTIONS = 2_000
+"""Of HTTP, beside those of calls that are held open."""
+OTHER_FILES = 500
+"""Open in a process beside its connections."""
 
 Build = Callable[[Platform], Awaitable[Service]]
 
@@ -173,6 +178,19 @@ async def serve_http(app: Any, listener: socket.socket, limits: Limits | None = 
         await asyncio.gather(task, return_exceptions=True)
 
 
+def _limits(held: Iterable[int]) -> Limits:
+    """Room for all calls that may be held open, and for others beside them."""
+    limits = Limits(connections=max(held, default=0) + OTHER_CONNECTIONS)
+    wanted = limits.connections + OTHER_FILES
+    allowed = allow_open_files(wanted)
+    if allowed < wanted:
+        logger.warning(
+            "this process may open fewer files than it may hold connections; raise its limit (ulimit -n)",
+            extra={"files": allowed, "wanted": wanted},
+        )
+    return limits
+
+
 @contextlib.asynccontextmanager
 async def run_services(
     parts: Sequence[tuple[Platform, Build]], listener: socket.socket
@@ -193,7 +211,7 @@ async def run_services(
             running.append(Running(platform, await build(platform), stop))
         open_metrics = any(platform.settings.telemetry.metrics == "everyone" for platform, _ in parts)
         app = create_app((one.service for one in running), metrics_for_everyone=open_metrics, on_fatal=stop)
-        async with serve_http(app, listener) as url:
+        async with serve_http(app, listener, _limits(platform.settings.ingress.held for platform, _ in parts)) as url:
             for one in running:
                 await one.start()
             _spare_the_collector()

@@ -32,6 +32,8 @@ class IngressSettings(Contract):
     wait: float = Field(default=50.0, ge=0, le=300)
     """Seconds that a request waits for its outcome where it names none; then 202."""
     max_wait: float = Field(default=300.0, ge=0, le=3600)
+    held: int = Field(default=15_000, ge=1, le=100_000)
+    """Calls and event streams held open at once by one process, 30 KB each; beyond, callers are told to come again."""
     idempotency_hours: int = Field(default=24, ge=1, le=24 * 30)
     """For which an Idempotency-Key leads to the call that it was first used for."""
     mcp: McpSettings = McpSettings()

@@ -14,7 +14,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -31,6 +31,7 @@ HANDLING = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
 )
 REQUESTS = Counter("callgate_http_requests_total", "HTTP requests.", ["service", "route", "status"])
+HELD = Gauge("callgate_held", "Calls and event streams that are held open for who waits.")
 
 
 @functools.cache

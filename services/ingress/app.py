@@ -25,9 +25,6 @@ from services.ingress.tool_routes import tool_routes
 from services.ingress.tools import Tools
 from services.ingress.waiting import Waiting
 
-HELD_LIMIT = 10_000
-"""Calls held open at once by one process."""
-
 
 async def build(platform: Platform) -> Service:
     settings = platform.settings
@@ -38,7 +35,7 @@ async def build(platform: Platform) -> Service:
     freezes = FreezeBook(platform.client, platform.records, platform.clock)
     await freezes.refresh()
     identity = await open_identity(platform)
-    waiting = Waiting(platform.client, platform.log, platform.verifier, HELD_LIMIT)
+    waiting = Waiting(platform.client, platform.log, platform.verifier, settings.ingress.held)
     disk = Disk(platform.client, settings.broker.disk_limit, _folder_beside_broker(settings))
     calls = Calls(
         log=platform.log,

@@ -1,118 +1,12 @@
 """What one connection may cost before anybody is known: raw sockets against the server that every service runs."""
 
-import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
-from fastapi import APIRouter, Request
+from raw_peers import GET, SECRET, Door, open_door
 
 from callgate.connections import Limits
-from callgate.host import bind, serve_http
-from callgate.http import PROBLEM, create_app, json_response
-from callgate.service import Service
-from contracts.identity import Role
-
-GET = b"GET /size HTTP/1.1\r\nhost: callgate.test\r\n"
-SECRET = b"4111111111111111"
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    def problem(self, status: int, code: str) -> None:
-        assert (self.status, self.headers["content-type"]) == (status, PROBLEM)
-        assert self.headers["connection"] == "close"
-        document: dict[str, Any] = json.loads(self.body)
-        assert (document["status"], document["code"]) == (status, code)
-        assert document["type"] == f"https://callgate.dev/problems/{code}"
-        assert document["title"]
-        assert document["detail"]
-        assert SECRET not in self.body
-
-
-class Peer:
-    """A client that sends whatever it is told."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def send(self, *parts: bytes) -> int:
-        """The bytes that went out before the server closed, if it did."""
-        sent = 0
-        with contextlib.suppress(ConnectionError):
-            for part in parts:
-                self._writer.write(part)
-                await self._writer.drain()
-                sent += len(part)
-        return sent
-
-    async def answer(self) -> Answer:
-        async with asyncio.timeout(10):
-            lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)}
-            body = await self._reader.readexactly(int(headers["content-length"]))
-        return Answer(int(lines[0].split()[1]), headers, body)
-
-    async def rest(self) -> bytes:
-        """What comes until the server closes."""
-        async with asyncio.timeout(10):
-            try:
-                return await self._reader.read()
-            except ConnectionError:
-                return b""
-
-
-class Door:
-    """The server, and its peers."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._peers: list[asyncio.StreamWriter] = []
-        self.held = asyncio.Event()
-        """Set when a request is at the door that holds it."""
-        self.let_go = asyncio.Event()
-
-    async def connect(self) -> Peer:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self._peers.append(writer)
-        return Peer(reader, writer)
-
-    async def close(self) -> None:
-        self.let_go.set()
-        for writer in self._peers:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-
-@contextlib.asynccontextmanager
-async def open_door(limits: Limits) -> AsyncIterator[Door]:
-    listener = bind("127.0.0.1:0")
-    door = Door(listener.getsockname()[1])
-    router = APIRouter()
-
-    @router.post("/size")
-    @router.get("/size")
-    async def size(request: Request) -> Any:
-        return json_response({"bytes": len(await request.body()), "headers": len(request.headers)})
-
-    @router.get("/held")
-    async def hold() -> Any:
-        door.held.set()
-        await door.let_go.wait()
-        return json_response({"held": True})
-
-    async with serve_http(create_app([Service(Role.POLICY, routers=(router,))]), listener, limits):
-        yield door
-        await door.close()
 
 
 @pytest.fixture
