@@ -252,7 +252,9 @@ class Calls:
         secret = secret_of(call)
         opened = None if secret is None else await self._open(call.ref, secret)
         unopened = opened if isinstance(opened, str) else None
-        document = outcome_of(call, opened if isinstance(opened, bytes) else None, unopened)
+        function = self._catalog.get(call.requested.function)
+        schema = function.spec.input if function is not None else None
+        document = outcome_of(call, opened if isinstance(opened, bytes) else None, unopened, schema)
         amendments = amendments_of(call)
         if amendments:
             secrets = {secret for amendment in amendments for secret in amendment.secrets}

@@ -171,8 +171,14 @@ def secret_of(call: Call) -> Secret | None:
     return None
 
 
-def outcome_of(call: Call, opened: bytes | None = None, unopened: str | None = None) -> dict[str, Any]:
-    """The outcome document. `opened` is what `secret_of` named, or `unopened` the code that says why it does not open.
+def outcome_of(
+    call: Call,
+    opened: bytes | None = None,
+    unopened: str | None = None,
+    schema: Mapping[str, JsonValue] | None = None,
+) -> dict[str, Any]:
+    """The outcome document. `opened` is what `secret_of` named, or `unopened` the code that says why it does not open;
+    `schema` is that of the function's arguments, to say what it allows.
 
     LookupError for a call without events.
     """
@@ -195,7 +201,7 @@ def outcome_of(call: Call, opened: bytes | None = None, unopened: str | None = N
     problems = data.problems if isinstance(data, Denied) else ()
     if problems:
         document["problems"] = [problem.model_dump() for problem in problems]
-    detail = explain(document["status"], document.get("code"), problems)
+    detail = explain(document["status"], document.get("code"), problems, schema)
     settled = call.last_recorded(OutcomeSettled)
     if settled is not None and isinstance(settled.data, OutcomeSettled):
         document["settlement"] = {"outcome": settled.data.outcome, "at": rfc3339(settled.event.at)}

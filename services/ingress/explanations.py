@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from contracts.events import InputProblem, OutcomeSettled
+from contracts.model import JsonValue
+from services.ingress.allowed import allowed
 
 _SCHEMA = "GET /v1/functions shows each function's input schema."
 
@@ -99,15 +101,24 @@ def explain_settled(settled: OutcomeSettled) -> str:
     return f"A person looked into it: it was done; {told}."
 
 
-def explain(status: str, code: str | None, problems: Sequence[InputProblem] = ()) -> str | None:
-    """One sentence or two for an outcome that is no result; None for one that needs no words."""
+def explain(
+    status: str,
+    code: str | None,
+    problems: Sequence[InputProblem] = (),
+    schema: Mapping[str, JsonValue] | None = None,
+) -> str | None:
+    """One sentence or two for an outcome that is no result; None for one that needs no words. With the function's
+    schema, which is public, it says what is allowed in place of what the caller wrote."""
     known = {"denied": DENIED, "failed": FAILED, "cancelled": CANCELLED}.get(status, {})
     text = known.get(code or "") or _ELSE.get(status)
     if text is None or not problems:
         return text
-    return f"{text} Here: {', '.join(map(_place, problems))}."
+    return f"{text} Here: {', '.join(_place(problem, schema or {}) for problem in problems)}."
 
 
-def _place(problem: InputProblem) -> str:
+def _place(problem: InputProblem, schema: Mapping[str, JsonValue]) -> str:
     place = f"`{problem.pointer}`" if problem.pointer else "(the arguments)"
-    return f"{place} is missing" if problem.keyword == "required" else f"{place} breaks `{problem.keyword}`"
+    if problem.keyword == "required":
+        return f"{place} is missing"
+    said = allowed(schema, problem.pointer, problem.keyword)
+    return f"{place} breaks `{problem.keyword}`" + (f" ({said})" if said else "")

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,3 +57,35 @@ def test_a_result_needs_no_words_and_an_unknown_code_gets_the_plain_ones() -> No
     assert explain("completed", None) is None
     assert explain("pending", None) is None
     assert explain("failed", "brand_new") == "It certainly had no effect."
+
+
+SCHEMA: dict[str, Any] = {
+    "additionalProperties": False,
+    "properties": {
+        "currency": {"enum": ["EUR", None]},
+        "amount": {"type": ["number", "null"], "minimum": 1},
+        "order/s": {"items": {"properties": {"total": {"type": "integer"}}}},
+        "many": {"enum": list(range(30))},
+        "free": {"anyOf": [{"type": "string"}]},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("pointer", "keyword", "said"),
+    [
+        ("/currency", "enum", ' (allowed: "EUR", null)'),
+        ("/amount", "type", " (number or null)"),
+        ("/amount", "minimum", " (1)"),
+        ("/order~1s/3/total", "type", " (integer)"),
+        ("", "additionalProperties", " (known: amount, currency, free, many, order/s)"),
+        ("/many", "enum", f" (allowed: {', '.join(map(str, range(20)))} and 10 more)"),
+        ("/free", "anyOf", ""),
+        ("/*", "type", ""),
+        ("/currency", "type", ""),
+    ],
+)
+def test_what_the_schema_allows_is_said_in_its_own_words(pointer: str, keyword: str, said: str) -> None:
+    text = explain("denied", "input_invalid", [InputProblem(pointer=pointer, keyword=keyword)], SCHEMA)
+    assert text is not None
+    assert text.endswith(f" breaks `{keyword}`{said}.")
