@@ -2,12 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, Final
 from uuid import uuid4
 
-from callgate.client import Client, Event, Outcome, Unreachable
+from callgate.client import Client, Event, Outcome, Problem, Unreachable
 from callgate.errors import CallgateError, ConfigurationError
 from cli import output
 from cli.arguments import Given, arguments_of, properties_of, types_of
@@ -47,10 +48,28 @@ def list_functions(callgate: Client, as_json: bool) -> None:
 
 def call(callgate: Client, function: str, given: Given, wait: float | None, key: str | None, *, as_json: bool) -> int:
     with callgate:
-        arguments = arguments_of(given, _schemas(callgate, function) if given.pairs else {})
+        functions = callgate.functions() if given.pairs else None
+        arguments = arguments_of(given, _schemas(functions or (), function))
         until = None if wait is None else time.monotonic() + wait
-        outcome = _recorded(callgate, function, arguments, _AT_ONCE if wait is None else min(wait, _AT_ONCE), key)
-        return _show(_awaited(callgate, outcome, until), as_json)
+        at_once = _AT_ONCE if wait is None else min(wait, _AT_ONCE)
+        try:
+            outcome = _recorded(callgate, function, arguments, at_once, key)
+        except Problem as problem:
+            if problem.code != "bad_function":
+                raise
+            raise CallgateError(problem.code, f"{problem.detail}{_meant(callgate, function, functions)}") from None
+        code = _show(_awaited(callgate, outcome, until), as_json)
+        if outcome.code == "unknown_function" and (meant := _meant(callgate, function, functions)):
+            output.aside(meant.removeprefix("; "))
+        return code
+
+
+def _meant(callgate: Client, function: str, functions: Sequence[Mapping[str, Any]] | None) -> str:
+    """`; did you mean payments.refund?`, and nothing where no name is like the one that was typed."""
+    names = [str(one["name"]) for one in (callgate.functions() if functions is None else functions)]
+    by_end = [name for name in names if name.partition(".")[2] == function]
+    near = by_end or get_close_matches(function, names, n=1)
+    return f"; did you mean {' or '.join(map(printable, near))}?" if near else ""
 
 
 def _recorded(callgate: Client, function: str, arguments: Mapping[str, Any], wait: float, key: str | None) -> Outcome:
@@ -128,8 +147,8 @@ def watch(callgate: Client, call_id: str, *, as_json: bool) -> int:
         return _show(callgate.wait(call_id, timeout=0), as_json)
 
 
-def _schemas(callgate: Client, function: str) -> Mapping[str, Any]:
-    return next((properties_of(one) for one in callgate.functions() if one["name"] == function), {})
+def _schemas(functions: Iterable[Mapping[str, Any]], function: str) -> Mapping[str, Any]:
+    return next((properties_of(one) for one in functions if one["name"] == function), {})
 
 
 def _type_of(schema: Mapping[str, Any]) -> str:
@@ -156,6 +175,8 @@ def _lines(outcome: Outcome) -> list[str]:
     lines = [f"{word}{said}  {printable(outcome.function)}  {printable(outcome.id)}"]
     if outcome.detail:
         lines.append(f"  {printable(outcome.detail)}")
+    if outcome.policies:
+        lines.append(printable(f"  by {', '.join(outcome.policies)}"))
     if outcome.document.get("withheld"):
         lines.append(f"  the result is withheld: {printable(str(outcome.document['withheld']))}")
     elif outcome.ok and outcome.result is not None:

@@ -30,7 +30,9 @@ class NotCompleted(CallgateError):
     """The call ended in another way than with a result: denied, rejected, expired, failed, unknown or cancelled."""
 
     def __init__(self, outcome: "Outcome") -> None:
-        super().__init__(outcome.code or outcome.status, f"{outcome.function}: {outcome.status}. {outcome.detail}")
+        named = f" (policies: {', '.join(outcome.policies)})" if outcome.policies else ""
+        said = f"{outcome.function}: {outcome.status}. {outcome.detail}{named}"
+        super().__init__(outcome.code or outcome.status, said)
         self.outcome = outcome
 
 
@@ -78,6 +80,11 @@ class Outcome:
     def detail(self) -> str:
         """The same for people and models."""
         return str(self.document.get("detail") or self.document.get("reason") or "")
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The policies that decided so, by their ids, where any did."""
+        return tuple(map(str, self.document.get("policies") or ()))
 
     def value(self) -> Any:
         """The result. NotCompleted for a call that has none."""

@@ -120,3 +120,34 @@ def test_the_function_own_status_and_no_bare_null(
 ) -> None:
     assert call(Server((200, DONE | {"result": result}))) == 0
     assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_a_denial_names_its_policies(capsys: pytest.CaptureFixture[str]) -> None:
+    denied = {**BASE, "status": "denied", "code": "forbidden", "detail": "No.", "policies": ["p1", "p\x1b2"]}
+    assert call(Server((200, denied))) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == ["  No.", "  by p1, p\\x1b2"]
+
+
+FUNCTIONS: dict[str, Any] = {
+    "functions": [{"name": name, "input": {}} for name in ("crm.read", "deploys.start_all", "x.deploys")]
+}
+UNKNOWN = {**BASE, "function": "unknown", "status": "denied", "code": "unknown_function", "detail": "None such."}
+
+
+@pytest.mark.parametrize("pairs", [(), ("a=1",)])
+def test_a_mistyped_name_is_answered_with_one_that_is_like_it(
+    pairs: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [(200, FUNCTIONS), (200, UNKNOWN)]
+    server = Server(*(answers if pairs else answers[::-1]))
+    assert call(server, given=Given(pairs, None)) == 1
+    assert capsys.readouterr().err == "did you mean deploys.start_all?\n"
+    assert len(server.asked) == 2  # the functions are asked for once
+
+
+def test_a_name_that_is_none_is_answered_with_one_that_ends_so() -> None:
+    problem = {"code": "bad_function", "detail": "It must be connection.name"}
+    server = Server((422, problem), (200, FUNCTIONS))
+    callgate = Client("http://callgate.test", "t", transport=httpx2.MockTransport(server))
+    with pytest.raises(CallgateError, match=r"; did you mean crm\.read\?"):
+        calling.call(callgate, "read", NOTHING, None, None, as_json=False)

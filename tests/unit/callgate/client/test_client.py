@@ -135,6 +135,9 @@ def test_a_denial_is_an_outcome_and_only_its_value_raises(both: Callable[..., Bo
     )
     with pytest.raises(NotCompleted, match="denied"):
         outcome.value()
+    by_policy: Outcome = both(Server((200, DENIED | {"policies": ["p1", "p2"]}))).do("call", "crm.get")
+    with pytest.raises(NotCompleted, match=r"No policy allows it. \(policies: p1, p2\)"):
+        by_policy.value()
 
 
 @pytest.mark.parametrize(
