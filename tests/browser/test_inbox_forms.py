@@ -115,6 +115,9 @@ async def test_a_grant_is_said_in_words_before_it_is_given_and_can_be_revoked(de
         await expect(page.locator(".rules")).to_contain_text(told)
         await expect(page.locator(".rules")).to_contain_text("the same customer, all day")
         await expect(page.locator(".rules")).to_contain_text("3 of 3 left")
+        revoke = await page.get_by_role("button", name="Revoke").bounding_box()
+        assert revoke is not None
+        assert revoke["height"] < revoke["width"], "on one line"
         await page.get_by_role("button", name="Revoke").click()
         await expect(page.get_by_text("No grant that you gave, or could have given, is in force.")).to_be_visible()
     assert (await desk.state_of(asked)).NAME == "approval_required", "a grant is for the calls that follow"
