@@ -45,6 +45,7 @@ def call_routes(parts: Parts) -> APIRouter:
         try:
             # Browsers send a line's end as CR LF, and count it as one character.
             reason = checked_reason(form.get("reason", "").replace("\r\n", "\n"))
+            await _require_why(parts, visitor, call_id, decision, reason)
             alone = decision == "approve" and form.get("break_glass") == "yes"
             await cast(parts.deciding, call_id, visitor.person, decision, reason, digest, break_glass=alone)
         except Problem as problem:
@@ -52,6 +53,12 @@ def call_routes(parts: Parts) -> APIRouter:
         return RedirectResponse(f"{HOME}/{call_id}", 303)
 
     return router
+
+
+async def _require_why(parts: Parts, visitor: Visitor, call_id: str, decision: str, reason: str | None) -> None:
+    """Problem where somebody is about to reject without a word; what is decided by now says so itself."""
+    if decision == "reject" and reason is None and (await parts.case(visitor, call_id)).question.waiting:
+        raise Problem(422, "reason_required", "Say why: the agent is told.")
 
 
 async def call_page(
