@@ -105,6 +105,8 @@ class WebhookSettings(Contract):
     """Only questions to one of these groups of approvers; all where empty."""
     functions: tuple[str, ...] = ()
     """Only calls of these functions; all where empty."""
+    requesters: tuple[str, ...] = ()
+    """Only calls that these agents asked for, named as policies name them; all where empty."""
     allow_private: bool = False
     """Whether it may be at a private, loopback or link-local address, and speak plain http there."""
     timeout: float = Field(default=15.0, gt=0, le=30)

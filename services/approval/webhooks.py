@@ -86,6 +86,7 @@ class Webhooks:
         data: dict[str, Any] = {
             "deployment": self._deployment,
             "call": str(about.ref),
+            "session": about.ref.session_id,
             "state": then.state,
             "event": {"id": head.event.event_id, "position": len(then.chain)},
             "function": about.function,
@@ -163,6 +164,7 @@ def _wants(settings: WebhookSettings, told: Told) -> bool:
         and (not settings.events or kind in settings.events)
         and (not settings.groups or not told.groups.isdisjoint(settings.groups))
         and (not settings.functions or told.about.function in settings.functions)
+        and (not settings.requesters or told.about.requester.id in settings.requesters)
     )
 
 

@@ -118,6 +118,7 @@ async def test_signed_once_and_a_receiver_decides_by_calling_back(tmp_path: Path
         assert headers["webhook-id"] == f"msg_{asked.event.event_id}_soc"
         data = body["data"]
         assert (body["type"], data["call"], data["digest"]) == ("approval.required", str(asked.ref), asked.digest)
+        assert data["session"] == asked.ref.session_id
         assert (data["function"], data["requester"], data["on_behalf_of"]) == ("payments.refund", "bot", "rosa")
         assert (data["requirements"][0]["approvers"], data["requirements"][0]["missing"]) == (["finance"], 1)
         assert b"a raw value" not in raw
@@ -139,18 +140,21 @@ async def test_filters(tmp_path: Path, receiver: Receiver) -> None:
         hook(tmp_path, f"{receiver.url}/ends", "ends", events=["approval.rejected", "approval.approved"]),
         hook(tmp_path, f"{receiver.url}/board", "board", groups=["board"]),
         hook(tmp_path, f"{receiver.url}/other", "other", functions=["deploys.start"]),
+        hook(tmp_path, f"{receiver.url}/alien", "alien", requesters=["another-bot"]),
+        hook(tmp_path, f"{receiver.url}/agent", "agent", requesters=["bot"], events=["approval.approved"]),
         hook(tmp_path, f"{receiver.url}/finance", "finance", groups=["finance"], events=["approval.required"]),
     ]
     async with scene(tmp_path, webhooks=settings, operators=["operators"]) as stage, replica(stage) as http:
         asked = await stage.ask(requirement(quorum=1))
         assert await vote(stage, http, f"/v1/approvals/{asked.ref}/votes", asked.digest) == 201
-        await receiver.received(2)
-        found = await deliveries(stage, http, 2)
+        await receiver.received(3)
+        found = await deliveries(stage, http, 3)
         assert {(one["endpoint"], one["type"]) for one in found} == {
             ("webhook-finance", "approval.required"),
             ("webhook-ends", "approval.approved"),
+            ("webhook-agent", "approval.approved"),
         }
-    assert len(receiver.came) == 2
+    assert len(receiver.came) == 3
 
 
 async def test_failures_are_repeated_with_the_same_id_across_a_restart(tmp_path: Path, receiver: Receiver) -> None:
