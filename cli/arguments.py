@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,14 +24,24 @@ def arguments_of(given: Given, schemas: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a command line. ConfigurationError says which of them cannot be read."""
     arguments = _read(given.file) if given.file is not None else {}
     for pair in given.pairs:
-        name, sign, text = pair.partition("=")
-        if not sign or not name:
-            raise ConfigurationError("bad_argument", f"`{printable(pair)}` is no NAME=VALUE, nor NAME:=JSON")
-        if name.endswith(":"):
-            arguments[name[:-1]] = _json(text, f"the value of {printable(name[:-1])}")
-        else:
-            arguments[name] = typed(text, schemas.get(name))
+        name, value = read_pair(pair, schemas.get)
+        arguments[name] = value
     return arguments
+
+
+def read_pair(pair: str, schema_of: Callable[[str], Any]) -> tuple[str, Any]:
+    """Name and value of NAME=VALUE, as the schema of that name types it, or of NAME:=JSON. ConfigurationError."""
+    name, sign, text = pair.partition("=")
+    if not sign or not name:
+        raise ConfigurationError("bad_argument", f"`{printable(pair)}` is no NAME=VALUE, nor NAME:=JSON")
+    if name.endswith(":"):
+        return name[:-1], _json(text, f"the value of {printable(name[:-1])}")
+    return name, typed(text, schema_of(name))
+
+
+def schemas_in(functions: Iterable[Mapping[str, Any]], function: str) -> Mapping[str, Any]:
+    """The schema of each argument, of a function in the list of them; none where it is not there."""
+    return next((properties_of(one) for one in functions if one["name"] == function), {})
 
 
 def properties_of(function: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, Final
@@ -11,7 +11,7 @@ from uuid import uuid4
 from callgate.client import Client, Event, Outcome, Problem, Unreachable
 from callgate.errors import CallgateError, ConfigurationError
 from cli import output
-from cli.arguments import Given, arguments_of, properties_of, types_of
+from cli.arguments import Given, arguments_of, properties_of, schemas_in, types_of
 from cli.call_lines import moment
 from cli.output import printable, styled
 
@@ -49,7 +49,7 @@ def list_functions(callgate: Client, as_json: bool) -> None:
 def call(callgate: Client, function: str, given: Given, wait: float | None, key: str | None, *, as_json: bool) -> int:
     with callgate:
         functions = callgate.functions() if given.pairs else None
-        arguments = arguments_of(given, _schemas(functions or (), function))
+        arguments = arguments_of(given, schemas_in(functions or (), function))
         until = None if wait is None else time.monotonic() + wait
         at_once = _AT_ONCE if wait is None else min(wait, _AT_ONCE)
         try:
@@ -145,10 +145,6 @@ def watch(callgate: Client, call_id: str, *, as_json: bool) -> int:
         for event in callgate.events(call_id):
             output.say(json.dumps(dict(event.document)) if as_json else _line(event))
         return _show(callgate.wait(call_id, timeout=0), as_json)
-
-
-def _schemas(functions: Iterable[Mapping[str, Any]], function: str) -> Mapping[str, Any]:
-    return next((properties_of(one) for one in functions if one["name"] == function), {})
 
 
 def _type_of(schema: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from callgate.errors import CallgateError, ConfigurationError
 from callgate.json_patch import Change, changes
 from cli import output
 from cli.api import Api, Away, Refused
+from cli.arguments import schemas_in
 from cli.call_lines import approval_lines, moment, outcome_lines, standing
 from cli.output import printable, styled
 from cli.patching import Wish, patched
@@ -89,7 +90,8 @@ async def amend(
             if refusal:
                 output.error(refusal)
                 return 1
-            patch, after = patched(item["arguments"], wish)
+            schemas = await _schemas(api, item["function"]) if wish.sets else {}
+            patch, after = patched(item["arguments"], wish, schemas)
             _show(_change_lines(item["arguments"], after), as_json)
             outcome = await api.post(f"{path}/amendments", {"digest": item["digest"], "patch": patch, "reason": reason})
         except Refused as refused:
@@ -125,6 +127,14 @@ async def settle(
     settled = f"{styled('settled', 'green', bold=True)}: {_SETTLED[str(said['outcome'])]}"
     output.say(json.dumps(outcome) if as_json else settled)
     return 0
+
+
+async def _schemas(api: Api, function: str) -> Mapping[str, Any]:
+    """Those of the function's arguments; none where reviewers and agents have different doors."""
+    try:
+        return schemas_in((await api.get("/v1/functions"))["functions"], function)
+    except (Refused, Away, KeyError, TypeError):
+        return {}
 
 
 def _approval(call_id: str) -> str:

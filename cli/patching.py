@@ -1,5 +1,6 @@
-"""`--set amount=40 --remove note`, or a file: how people write a JSON Patch at a terminal."""
+"""`amount=40 --remove note`, or a file: how people write a JSON Patch at a terminal."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from callgate.errors import ConfigurationError
 from callgate.json_patch import BadPatch, apply_patch, checked_patch
 from callgate.jsontext import JsonTextError, parse, pointer_token
+from cli.arguments import read_pair
 from contracts.model import JsonValue
 
 _LIMIT = 256 * 1024
@@ -24,18 +26,16 @@ class Wish:
 def wish_of(sets: list[str] | None, removes: list[str] | None, file: Path | None) -> Wish:
     """ConfigurationError where nothing is wished, or two things at once."""
     if (file is not None) == bool(sets or removes):
-        raise ConfigurationError("bad_amendment", "say what to change: --set and --remove, or --patch with a file")
+        raise ConfigurationError("bad_amendment", "say what to change: NAME=VALUE and --remove, or --patch with a file")
     return Wish(tuple(sets or ()), tuple(removes or ()), document_in(file, "--patch") if file is not None else None)
 
 
-def patched(arguments: JsonValue, wish: Wish) -> tuple[list[Any], JsonValue]:
+def patched(arguments: JsonValue, wish: Wish, schemas: Mapping[str, Any]) -> tuple[list[Any], JsonValue]:
     """The patch, and the arguments after it. ConfigurationError where it does not fit them."""
     operations: list[Any] = []
-    for text in wish.sets:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ConfigurationError("bad_amendment", "--set wants name=value, e.g. amount=40 or /items/0/price=3")
-        operations.append({"op": "set", "path": _pointer(name), "value": _value(value)})
+    for pair in wish.sets:
+        name, value = read_pair(pair, lambda name: schemas.get(name.removeprefix("/")) or _kind(arguments, name))
+        operations.append({"op": "set", "path": _pointer(name), "value": value})
     operations += [{"op": "remove", "path": _pointer(name)} for name in wish.removes]
     if isinstance(wish.patch, list):
         operations = wish.patch
@@ -74,9 +74,13 @@ def _pointer(name: str) -> str:
     return name if name.startswith("/") else pointer_token(name)
 
 
-def _value(text: str) -> JsonValue:
-    """JSON where it is some, else the text itself."""
-    try:
-        return parse(text)
-    except JsonTextError:
-        return text
+def _kind(arguments: JsonValue, name: str) -> Mapping[str, str]:
+    """What no schema says at the top, what stands there does: a text stays one."""
+    at = arguments
+    for token in _pointer(name).split("/")[1:]:
+        step = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(at, dict):
+            at = at.get(step)
+        else:
+            at = at[int(step)] if isinstance(at, list) and step.isdecimal() and int(step) < len(at) else None
+    return {"type": "string"} if isinstance(at, str) else {}

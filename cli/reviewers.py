@@ -115,13 +115,16 @@ def reject(
 
 def amend(
     call_id: _ApprovalArgument,
-    sets: Annotated[
+    pairs: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="An argument, or a JSON pointer: amount=40, /items/0/note=late. JSON, or else text: note='\"40\"'.",
+        typer.Argument(
+            metavar="[NAME=VALUE]...",
+            help="An argument, or a JSON pointer: amount=40, /items/0/note=late. Read as by `callgate call`: as the "
+            "function's schema types it; `NAME:=JSON` as JSON.",
         ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="The same as an option.")
     ] = None,
     removes: Annotated[
         list[str] | None, typer.Option("--remove", metavar="NAME", help="An argument, or a JSON pointer.")
@@ -141,7 +144,7 @@ def amend(
     from cli import deciding, patching, running  # noqa: PLC0415
 
     held = deciding.read_token(token, token_file)
-    wish = patching.wish_of(sets, removes, patch)
+    wish = patching.wish_of([*(pairs or ()), *(sets or ())], removes, patch)
     running.run(deciding.amend(url, held, call_id, wish, reason, digest, as_json=as_json))
 
 

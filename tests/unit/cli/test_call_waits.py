@@ -128,9 +128,8 @@ def test_a_denial_names_its_policies(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.splitlines()[1:] == ["  No.", "  by p1, p\\x1b2"]
 
 
-FUNCTIONS: dict[str, Any] = {
-    "functions": [{"name": name, "input": {}} for name in ("crm.read", "deploys.start_all", "x.deploys")]
-}
+NAMES = ("crm.read", "deploys.start_all", "x.deploys")
+FUNCTIONS: dict[str, Any] = {"functions": [{"name": name, "input": {}} for name in NAMES]}
 UNKNOWN = {**BASE, "function": "unknown", "status": "denied", "code": "unknown_function", "detail": "None such."}
 
 

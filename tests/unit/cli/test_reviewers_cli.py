@@ -53,6 +53,9 @@ def problem(status: int, code: str, detail: str, **extra: Any) -> web.Response:
     return web.json_response({"code": code, "detail": detail, "status": status, **extra}, status=status)
 
 
+INPUT = {"properties": {"version": {"type": "string"}, "count": {"type": "integer"}}}
+
+
 @dataclass
 class StandIn:
     """Answers as services/approval does; `answers` holds what the next requests get instead."""
@@ -85,6 +88,8 @@ class StandIn:
             return web.json_response({"approvals": self.items[first : first + 1], "next": following})
         if request.path == "/v1/outcomes":
             return web.json_response({"outcomes": self.lost, "next": None})
+        if request.path == "/v1/functions":
+            return web.json_response({"functions": [{"name": "deploys.start", "input": INPUT}]})
         if request.path == f"/v1/outcomes/{CALL}":
             return web.json_response(self.lost[0] | {"votes": []})
         assert request.path == f"/v1/approvals/{CALL}"
@@ -338,7 +343,11 @@ async def test_votes_answer_in_json_alone(api: StandIn, words: tuple[str, ...]) 
     [
         (("--set", "amount=40"), [{"op": "add", "path": "/amount", "value": 40}], "/amount: nothing → 40"),
         (("--set", "service=api"), [{"op": "replace", "path": "/service", "value": "api"}], '"web" → "api"'),
-        (("--set", '/service="40"'), [{"op": "replace", "path": "/service", "value": "40"}], '"web" → "40"'),
+        (("service=40",), [{"op": "replace", "path": "/service", "value": "40"}], '"web" → "40"'),
+        (("service:=40",), [{"op": "replace", "path": "/service", "value": 40}], '"web" → 40'),
+        (("version=2.1",), [{"op": "add", "path": "/version", "value": "2.1"}], '/version: nothing → "2.1"'),
+        (("--set", "/version=2.1"), [{"op": "add", "path": "/version", "value": "2.1"}], 'nothing → "2.1"'),
+        (("count=2",), [{"op": "add", "path": "/count", "value": 2}], "/count: nothing → 2"),
         (("--remove", "service"), [{"op": "remove", "path": "/service"}], '/service: "web" → nothing'),
         (
             ("--set", 'a={"b":[1]}', "--set", "/a/b/0=2"),
@@ -385,7 +394,8 @@ async def test_what_is_no_amendment_is_said_before_anything_is_sent(api: StandIn
 async def test_a_patch_that_breaks_the_schema_says_where(api: StandIn) -> None:
     places = [{"pointer": "/service", "keyword": "enum"}]
     refusal = problem(422, "breaks_schema", "The arguments would break the schema.", problems=places)
-    api.answers = [web.json_response(item() | {"votes": []}), refusal]
+    gone = problem(404, "not_found", "Reviewers have a door of their own here.")
+    api.answers = [web.json_response(item() | {"votes": []}), gone, refusal]
     result = await invoke("amend", CALL, "--set", "service=x", "--url", api.url)
     assert result.exit_code == 1
     assert "would break the schema: /service (enum) (breaks_schema); GET /v1/functions" in result.stderr
