@@ -125,6 +125,10 @@ async def test_errors_are_pages(desk: Desk) -> None:
         assert answer is not None
         assert answer.status == 403
         await expect(page.get_by_role("alert")).to_contain_text("Nobody decides on their own call")
+        answer = await page.goto("/approvals/no/such/page")
+        assert answer is not None
+        assert answer.status == 404
+        await expect(page.get_by_role("alert")).to_have_text("There is no such page.")
         await page.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Signed out")
         await page.goto("/approvals")
