@@ -8,7 +8,7 @@ from datetime import datetime
 from callgate.json_patch import Change, Missing, changes
 from callgate.jsontext import pointer_steps
 from callgate.sealing import Place
-from contracts.events import ArgumentsAmended
+from contracts.events import ApprovalRequired, ArgumentsAmended
 from contracts.lifecycle import Call
 from contracts.model import JsonValue
 from services.approval.domain import CallFacts, question_of
@@ -44,6 +44,23 @@ async def amendments_of(views: Views, call: Call) -> list[Amended]:
     places = [index for index, one in enumerate(call.chain) if isinstance(one.data, ArgumentsAmended)]
     ends = [*places[1:], len(call.chain)]
     return list(await asyncio.gather(*(_amended(views, call, *pair) for pair in zip(places, ends, strict=True))))
+
+
+def first_asked(call: Call) -> datetime | None:
+    """When people were asked for the first time, about arguments that may have been others."""
+    return next((one.event.at for one in call.chain if isinstance(one.data, ApprovalRequired)), None)
+
+
+def question_before_own_change(call: Call, person: str) -> str | None:
+    """The digest of the question that this person last changed the arguments of, where the present question came of
+    just that change: it is no surprise to them."""
+    steps = [one for one in call.chain if isinstance(one.data, ApprovalRequired | ArgumentsAmended)]
+    if len(steps) < 3:
+        return None
+    before, change, asked = steps[-3:]
+    own = isinstance(change.data, ArgumentsAmended) and change.data.author.id == person
+    questions = isinstance(before.data, ApprovalRequired) and isinstance(asked.data, ApprovalRequired)
+    return before.digest if own and questions else None
 
 
 async def _amended(views: Views, call: Call, place: int, end: int) -> Amended:

@@ -13,14 +13,16 @@ from services.approval import rendering
 from services.approval.domain import DECISIONS, Question, may_break_glass, must_say_why
 from services.approval.frame import HOME
 from services.approval.freezing import NotAllowed
-from services.approval.history import Past
+from services.approval.history import Decided, Past
 from services.approval.pages import sentences
-from services.approval.pages.amended import Amended, amendments_of
+from services.approval.pages.amended import amendments_of, first_asked, question_before_own_change
 from services.approval.pages.in_force import freezable
 from services.approval.pages.parts import Case, Parts, Visitor
 from services.approval.routes import REASON_LIMIT, cast, checked_reason, votes_of
 from services.approval.scopes import BadScope
 
+_EARLIER = 5
+"""Decisions on the same function that a page shows."""
 Typed = Mapping[str, str]
 """The fields of a form that was refused, to be shown again."""
 
@@ -69,12 +71,12 @@ async def call_page(
     typed: Typed | None = None,
 ) -> Response:
     question, person, now = case.question, visitor.person, parts.now()
-    _, view, votes, past, amended = await asyncio.gather(
+    _, view, votes, past, amendments = await asyncio.gather(
         parts.looks.at_call(person, question.ref),
         parts.views.of(question),
         votes_of(parts.views, question),
         _session_so_far(parts, question),
-        _amendments(parts, question),
+        _amendments(parts, question, person.id),
     )
     rows, more = rendering.rows(view.arguments, view.findings)
     form: dict[str, Any] = {
@@ -97,20 +99,31 @@ async def call_page(
         votes=votes,
         policies=parts.pages.reasons(question.policies),
         past=past,
-        amended=amended,
+        **amendments,
         may_grant=_may_grant(parts, visitor, question),
         may_freeze=bool(freezable(parts, visitor, question)),
-        earlier=parts.history.earlier(question.function),
+        earlier=_earlier(parts, question),
         problem=problem,
         sentences=sentences,
         **form,
     )
 
 
-async def _amendments(parts: Parts, question: Question) -> list[Amended]:
+async def _amendments(parts: Parts, question: Question, person: str) -> dict[str, Any]:
+    """What reviewers changed, and what the page says for that."""
     if not question.amenders:
-        return []
-    return await amendments_of(parts.views, (await parts.approvals.get(question.ref)).call)
+        return {"amended": [], "first_asked": None, "follows": None}
+    call = (await parts.approvals.get(question.ref)).call
+    return {
+        "amended": await amendments_of(parts.views, call),
+        "first_asked": first_asked(call),
+        "follows": question_before_own_change(call, person),
+    }
+
+
+def _earlier(parts: Parts, question: Question) -> list[Decided]:
+    known = parts.history.earlier(question.function, _EARLIER + 1)
+    return [one for one in known if one.ref != question.ref][:_EARLIER]
 
 
 def _may_grant(parts: Parts, visitor: Visitor, question: Question) -> bool:

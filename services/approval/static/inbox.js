@@ -147,7 +147,8 @@
 
   const guard = (before) => {
     const call = document.getElementById("call");
-    if (!call || call.dataset.digest === before) return;
+    // What a person changed themselves is shown, and no surprise.
+    if (!call || call.dataset.digest === before || call.dataset.follows === before) return;
     // Other arguments may stand there now: nothing is decided before a person says that they have seen that.
     const notice = document.getElementById("changed");
     if (!notice || call.dataset.open !== "yes") return;
@@ -317,6 +318,10 @@
 
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, textarea, select, dialog, [contenteditable]");
+    if (event.key === "Escape" && typing && !typing.closest("dialog") && !event.isComposing) {
+      typing.blur();
+      return;
+    }
     if (typing || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (event.key !== "?" && localStorage.getItem(KEYS_OFF)) return;
     const act = Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : null;
