@@ -65,6 +65,15 @@ def require_satisfiable(conditions: Conditions, function: Function) -> None:
             )
 
 
+def can_be_said(conditions: Conditions, function: Function) -> bool:
+    """Whether `grant_text` has a text for these conditions."""
+    try:
+        list(_clauses(conditions, function))
+    except BadCondition:
+        return False
+    return True
+
+
 def _clauses(conditions: Mapping[str, Mapping[str, JsonValue]], function: Function) -> Iterable[str]:
     if not isinstance(conditions, Mapping) or len(conditions) > CONDITIONS_LIMIT:
         raise BadCondition("bad_conditions", f"conditions are an object of at most {CONDITIONS_LIMIT} parameters")

@@ -79,7 +79,11 @@ async def test_amending_changes_just_what_was_changed_and_votes_start_over(desk:
         del after["old"]
         masked = await desk.stage.mask(amended, json.dumps(after).encode(), findings=findings)
         await desk.stage.ask_about(masked, requirement(quorum=2))
-        await page.goto(f"/approvals/{asked.ref}")
+        if not script:
+            await page.goto(f"/approvals/{asked.ref}")
+        await expect(page.get_by_text("You changed the arguments, as shown here.")).to_be_visible()
+        await expect(page.locator("#changed")).to_be_hidden()
+        await expect(page.get_by_text("asked anew at")).to_be_visible()
         await expect(page.locator(".differences")).to_contain_text(re.compile(r"amount\s+250\s+→becomes\s+40"))
         await expect(page.locator(".differences")).to_contain_text(re.compile(r"old\s+1\s+→becomes\s+\(removed\)"))
         await expect(page.get_by_text("the invoice says 40")).to_be_visible()
@@ -97,6 +101,7 @@ async def test_a_grant_is_said_in_words_before_it_is_given_and_can_be_revoked(de
         page = await desk.sign_in(context, "fina", "finance")
         await page.goto(f"/approvals/{asked.ref}")
         await page.get_by_role("link", name="Approve such calls in advance…").click()
+        await expect(page.get_by_label("how amount compares")).to_have_value("eq")
         await page.get_by_label("how amount compares").select_option("lte")
         await page.get_by_label("At most so many calls").fill("3")
         await page.get_by_label("Reason").fill("the same customer, all day")
@@ -223,6 +228,7 @@ async def test_earlier_decisions_and_the_session_are_shown(desk: Desk) -> None:
         await page.goto(f"/approvals/{first.ref}")
         await reject(page, "not like this")
         await expect(page.get_by_text("You rejected this call.")).to_be_visible()
+        await expect(page.get_by_text("rejection ends it")).to_have_count(0)
 
         async def told() -> bool | None:
             await page.goto(f"/approvals/{second.ref}")
@@ -230,5 +236,7 @@ async def test_earlier_decisions_and_the_session_are_shown(desk: Desk) -> None:
 
         await eventually(told)
         await expect(page.get_by_text("by fina")).to_be_visible()
+        await page.goto(f"/approvals/{first.ref}")
+        await expect(page.get_by_text("None that is known here.")).to_be_visible()
     assert isinstance(await desk.state_of(first), Rejected)
     assert not isinstance(await desk.state_of(second), Approved)

@@ -46,11 +46,16 @@ class Edit:
 
     @property
     def label(self) -> str:
-        return " › ".join(self.path)  # noqa: RUF001
+        return label_of(self.path)
 
     @property
     def long(self) -> bool:
         return self.how == "text" and (len(self.text) > FOLD_ABOVE // 4 or "\n" in self.text)
+
+
+def label_of(path: tuple[str, ...]) -> str:
+    """Where an argument stands, for people."""
+    return " › ".join(path)  # noqa: RUF001
 
 
 def edits_of(arguments: JsonValue, findings: Iterable[Finding]) -> list[Edit]:
@@ -86,8 +91,8 @@ def _replacing(edit: Edit, form: Mapping[str, str]) -> Iterator[JsonValue]:
     if sent is None:
         return
     if edit.how == "text":
-        if _lines(sent) != _lines(edit.text):
-            yield {"op": "replace", "path": edit.pointer, "value": _lines(sent)}
+        if without_returns(sent) != without_returns(edit.text):
+            yield {"op": "replace", "path": edit.pointer, "value": without_returns(sent)}
     elif sent.strip() != edit.text:
         yield {"op": "replace", "path": edit.pointer, "value": _parsed(sent, edit)}
 
@@ -111,7 +116,7 @@ def _adding(form: Mapping[str, str]) -> Iterator[JsonValue]:
         return
     pointer = name if name.startswith("/") else pointer_token(name)
     if form.get("add:as") != "json":
-        yield {"op": "add", "path": pointer, "value": _lines(text)}
+        yield {"op": "add", "path": pointer, "value": without_returns(text)}
         return
     try:
         yield {"op": "add", "path": pointer, "value": parse(text.strip())}
@@ -119,6 +124,6 @@ def _adding(form: Mapping[str, str]) -> Iterator[JsonValue]:
         raise BadField('What you add is no JSON: write 40, true, "text", [1, 2] or {"a": 1}.') from None
 
 
-def _lines(text: str) -> str:
+def without_returns(text: str) -> str:
     """With line ends as browsers leave them, but for the carriage returns."""
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -8,23 +8,26 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from callgate.cedar.grants import can_be_said
 from callgate.http import Problem
 from callgate.jsontext import JsonTextError, dump, parse
 from contracts.functions import Function
 from contracts.model import JsonValue
 from contracts.records import Conditions
+from services.approval import rendering
 from services.approval.domain import Question
 from services.approval.frame import HOME
 from services.approval.freeze_routes import Refusals
 from services.approval.grant_forms import USES_LIMIT, GrantWanted, grant_wanted
 from services.approval.pages import sentences
-from services.approval.pages.edits import FIELDS, FORM_LIMIT, BadField, Edit, edits_of
+from services.approval.pages.edits import FIELDS, FORM_LIMIT, BadField, Edit, edits_of, label_of, without_returns
 from services.approval.pages.parts import Case, Parts, Visitor
 from services.approval.routes import REASON_LIMIT
 
 LASTS = {"15m": "15 minutes", "30m": "30 minutes", "1h": "1 hour", "4h": "4 hours", "8h": "8 hours", "24h": "24 hours"}
 _OFFERED = {"number": ("lte", "gte", "eq"), "yes/no": ("eq",), "text": ("eq", "ne")}
 """Comparisons by kind of argument; the API knows them all."""
+_WRITTEN = {"number": "a number", "yes/no": "true or false", "text": "text in quotes"}
 _MOST = 16
 """Conditions that a grant may have."""
 
@@ -36,6 +39,8 @@ class Condition:
     name: str
     edit: Edit
     comparisons: tuple[str, ...]
+    can_be_exact: bool
+    """Whether its present value may stand in a grant: then that is what is granted unless somebody widens it."""
 
 
 def grant_routes(parts: Parts) -> APIRouter:
@@ -56,7 +61,8 @@ def grant_routes(parts: Parts) -> APIRouter:
         visitor.check(f"grant {call_id}", fields.get("code"))
         case = await parts.case(visitor, call_id)
         try:
-            document = _document(fields, await _conditions(parts, case.question), call_id)
+            offered, _ = await _conditions(parts, case.question)
+            document = _document(fields, offered, call_id)
             with Refusals():
                 wanted = grant_wanted(document, parts.catalog, visitor.person.issuer)
                 scope = parts.granting.scope_of(case.question, visitor.person, to_session=wanted.to_session)
@@ -78,7 +84,8 @@ def conditions_in(edits: list[Edit], function: Function) -> list[Condition]:
     for edit in edits:
         if edit.kind in _OFFERED and not edit.entities and _is_declared(edit.path, function.spec.input):
             name = edit.path[0] if len(edit.path) == 1 and not edit.path[0].startswith("/") else edit.pointer
-            found.append(Condition(name, edit, _OFFERED[edit.kind]))
+            exact: Conditions = {name: {"eq": _value(edit, edit.text)}}
+            found.append(Condition(name, edit, _OFFERED[edit.kind], can_be_said(exact, function)))
     return found[:_MOST]
 
 
@@ -102,18 +109,22 @@ def _is_declared(path: tuple[str, ...], schema: JsonValue) -> bool:
 
 
 def _value(edit: Edit, text: str) -> JsonValue:
-    if edit.kind == "text":
-        return text
+    if edit.how == "text":
+        return without_returns(text)
     try:
         return parse(text.strip())
     except JsonTextError:
-        raise BadField(f"{edit.label}: write {'true or false' if edit.kind == 'yes/no' else 'a number'}.") from None
+        raise BadField(f"{edit.label}: write {_WRITTEN[edit.kind]}.") from None
 
 
-async def _conditions(parts: Parts, question: Question) -> list[Condition]:
+async def _conditions(parts: Parts, question: Question) -> tuple[list[Condition], list[str]]:
+    """What a grant may depend on, and the labels of the arguments on which it cannot."""
     function = parts.catalog.get(question.function)
     view = await parts.views.of(question)
-    return conditions_in(edits_of(view.arguments, view.findings), function) if function is not None else []
+    offered = conditions_in(edits_of(view.arguments, view.findings), function) if function is not None else []
+    conditional = {one.edit.path for one in offered}
+    shown, _ = rendering.rows(view.arguments, view.findings)
+    return offered, [label_of(row.path) for row in shown if row.path and row.path not in conditional]
 
 
 def _document(fields: Mapping[str, str], offered: list[Condition], call_id: str) -> dict[str, JsonValue]:
@@ -156,12 +167,15 @@ async def _page(
     **preview: Any,
 ) -> Response:
     await parts.looks.at_call(visitor.person, case.question.ref)
+    conditions, unconditional = await _conditions(parts, case.question)
     return parts.show(
         "grant.html",
         visitor,
         problem.status if problem else 200,
         **parts.head(case),
-        conditions=await _conditions(parts, case.question),
+        conditions=conditions,
+        unconditional=unconditional,
+        left_open=[one.edit.label for one in conditions if not one.can_be_exact],
         lasts=LASTS,
         uses_limit=USES_LIMIT,
         comparisons=sentences.COMPARISONS,

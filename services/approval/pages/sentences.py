@@ -11,7 +11,7 @@ from contracts.records import Conditions
 from services.approval.domain import Progress, Question
 
 COMPARISONS = {
-    "eq": "is",
+    "eq": "is exactly",
     "ne": "is not",
     "in": "is one of",
     "lt": "is less than",

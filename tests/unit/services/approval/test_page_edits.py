@@ -143,6 +143,9 @@ def test_conditions_are_offered_on_what_a_policy_sees_in_clear() -> None:
     assert function is not None
     offered = conditions_in(edits_of(document, ()), function)
     assert [one.name for one in offered] == ["amount", "/order/currency", "vip"]
+    assert all(one.can_be_exact for one in offered)
+    (odd,) = conditions_in(edits_of({"order": {"currency": "Rosa Díaz, 4111"}}, ()), function)
+    assert not odd.can_be_exact, "no text that masking might want to hide stands in a grant"
     form = {"test:amount": "lte", "than:amount": "40", "test:/order/currency": "eq", "than:/order/currency": "EUR"}
     assert conditions_of(offered, form | {"test:vip": "lte", "than:vip": "1", "test:card": "eq"}) == {
         "amount": {"lte": 40},

@@ -47,6 +47,6 @@ def test_what_a_grant_covers() -> None:
     }
     assert covers("shop.buy", "bot", "rosa", True, conditions) == (
         "Calls of shop.buy by bot for rosa, in this session only, where amount is at least 1, amount is at most 40, "
-        "order.currency is one of USD or EUR and vip is true."
+        "order.currency is one of USD or EUR and vip is exactly true."
     )
     assert covers("shop.buy", "bot", None, False, {}) == "Calls of shop.buy by bot, whatever its arguments are."
