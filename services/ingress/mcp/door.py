@@ -1,5 +1,6 @@
 """The door itself: who asks and what, checked before the SDK's kernel gets a message without arguments."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -40,6 +41,7 @@ from services.ingress.mcp.exchange import answered, refused
 from services.ingress.mcp.listing import ToolList
 from services.ingress.mcp.messages import SESSION_HEADER, BadMessage, Message, read_message
 from services.ingress.mcp.reply import Progress, Reply, Watched
+from services.ingress.mcp.results import is_withdrawn
 from services.ingress.mcp.server import McpServer, build_server
 from services.ingress.mcp.sessions import Session, Sessions, TooManySessions
 from services.ingress.mcp.tasks import speaks_tasks
@@ -146,23 +148,37 @@ class McpDoor:
             if message.cancelled is not None:
                 await self._withdraw(session, message.cancelled, principal)
             return Response(status_code=202)
-        key = str(message.request_id)
+        return self._request(request, principal, session, message, message.request_id, takes_stream)
 
-        began = False
+    def _request(
+        self,
+        request: Request,
+        principal: Principal,
+        session: Session,
+        message: Message,
+        request_id: str | int,
+        takes_stream: bool,
+    ) -> Response:
+        """A request of a session, whose call can be taken back while it waits."""
+        began: CallRef | None = None
 
         def begun(ref: CallRef) -> None:
             nonlocal began
-            began, session.calls[key] = True, ref
+            began = session.calls[request_id] = ref
 
         asked = self._asked(request.headers, principal, message, f"mcp {session.id}")
         asked.begun = begun
 
         async def work(progress: Progress) -> tuple[int, Mapping[str, Any]]:
+            taken_back = False
             try:
                 document = await self._answered(request, asked, message, progress, lambda: session.connection)
             finally:
-                taken_back = began and session.calls.pop(key, None) is None
-            return 200, refused(message.request_id, _TAKEN_BACK) if taken_back else document
+                if began is not None:
+                    taken_back = session.answer(request_id, began)
+            # The call's own outcome decides: it may have begun, or ended, before it could be withdrawn.
+            withdrawn = taken_back and is_withdrawn(asked.result)
+            return 200, refused(request_id, _TAKEN_BACK) if withdrawn else document
 
         return Reply(work, message.progress_token if takes_stream else None)
 
@@ -231,16 +247,13 @@ class McpDoor:
         assert message.request_id is not None  # noqa: S101  # a notification has no response
         return await answered(self._server, connection, asked, message.request_id, message.method, dict(message.params))
 
-    async def _withdraw(self, session: Session, request_id: str, principal: Principal) -> None:
+    async def _withdraw(self, session: Session, request_id: str | int, principal: Principal) -> None:
         """Withdraws the call of a request that its client takes back, where it stands and has not begun: then the
         request is answered by that."""
-        ref = session.calls.pop(request_id, None)
-        if ref is None:
-            return
-        try:
-            await self._desk.cancel(principal, str(ref))
-        except (Problem, CallgateError):  # it has begun, or nobody can tell now: it goes on
-            session.calls[request_id] = ref
+        ref = session.take_back(request_id)
+        if ref is not None:
+            with contextlib.suppress(Problem, CallgateError):  # it has begun, or nobody can tell now: it goes on
+                await self._desk.cancel(principal, str(ref))
 
     def _session(self, headers: Headers, principal: Principal) -> Session:
         """Problem 400, or 404, on which clients begin another session."""

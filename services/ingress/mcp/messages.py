@@ -53,10 +53,10 @@ class Message:
         return name if isinstance(name, str) else None
 
     @property
-    def cancelled(self) -> str | None:
-        """The id of the request that a `notifications/cancelled` names, as a text."""
+    def cancelled(self) -> str | int | None:
+        """The id of the request that a `notifications/cancelled` names."""
         named = self.params.get("requestId") if self.method == "notifications/cancelled" else None
-        return str(named) if isinstance(named, str | int) else None
+        return named if isinstance(named, str | int) and not isinstance(named, bool) else None
 
     @property
     def progress_token(self) -> str | int | None:

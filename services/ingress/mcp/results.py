@@ -63,6 +63,12 @@ def refusal_of(problem: Problem) -> CallToolResult:
     )
 
 
+def is_withdrawn(result: Any) -> bool:
+    """Whether a result says of its call that it was withdrawn before it began."""
+    meta = result.meta if isinstance(result, CallToolResult) else None
+    return meta is not None and dict(meta).get(CALL_META, {}).get("status") == "cancelled"
+
+
 def told_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """What programs are told of a call beside the function's own answer."""
     return {name: document[name] for name in _KEPT if name in document}

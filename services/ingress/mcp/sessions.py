@@ -30,8 +30,25 @@ class Session:
     connection: Connection
     used: float
     """Seconds of the clock at its last request."""
-    calls: dict[str, CallRef] = field(default_factory=dict)
+    calls: dict[str | int, CallRef] = field(default_factory=dict)
     """By the id of the request that waits for it: what `notifications/cancelled` may name."""
+    taken_back: set[CallRef] = field(default_factory=set)
+    """Those of `calls` that it did name. What became of them only the calls themselves tell."""
+
+    def take_back(self, request_id: str | int) -> CallRef | None:
+        """The call to withdraw; None where the request waits for none, or no longer."""
+        ref = self.calls.get(request_id)
+        if ref is not None:
+            self.taken_back.add(ref)
+        return ref
+
+    def answer(self, request_id: str | int, ref: CallRef) -> bool:
+        """Nobody waits for the call any more. Whether its request was taken back meanwhile."""
+        if self.calls.get(request_id) == ref:  # a client may use an id again before its first answer
+            del self.calls[request_id]
+        taken_back = ref in self.taken_back
+        self.taken_back.discard(ref)
+        return taken_back
 
 
 class Sessions:

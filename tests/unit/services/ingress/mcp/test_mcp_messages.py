@@ -41,7 +41,7 @@ def test_arguments_that_are_no_object_are_left_to_the_validator() -> None:
 def test_a_notification_has_no_id_and_may_take_a_request_back() -> None:
     text = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}'
     message = read_message(text, 8, {})
-    assert (message.request_id, message.cancelled) == (None, "7")
+    assert (message.request_id, message.cancelled) == (None, 7)
     assert read_message(body(params={"requestId": 7}), 8, {}).cancelled is None
 
 
