@@ -78,7 +78,7 @@ async def test_pictures_of_inbox_and_call(desk: Desk) -> None:
             async with desk.window(viewport={"width": width, "height": height}, color_scheme=scheme) as context:
                 page = await desk.sign_in(context, "fina", "finance")
                 await live(page)
-                await expect(page.locator(".brief")).to_have_count(6)
+                await expect(page.locator(".brief")).to_have_count(7)
                 await shoot(page, f"inbox-{device}-{scheme}")
                 await page.goto(f"/approvals/{shown.ref}")
                 await live(page)

@@ -10,9 +10,11 @@ from fastapi import APIRouter, Query, Request, Response
 from services.approval import rendering
 from services.approval.domain import Question
 from services.approval.frame import HOME
+from services.approval.looks import OUTCOME_LIST
 from services.approval.outcome_routes import unsettled_for
+from services.approval.outcomes import Unsettled
 from services.approval.pages import sentences
-from services.approval.pages.parts import Parts
+from services.approval.pages.parts import Parts, Visitor
 from services.approval.routes import listed
 
 LISTED = 100
@@ -57,13 +59,14 @@ def list_routes(parts: Parts) -> APIRouter:
         shown = found[(page - 1) * LISTED : page * LISTED]
         opening = asyncio.gather(*(parts.views.of(question) for question in shown))
         opened, _ = await asyncio.gather(opening, parts.looks.at_list(visitor.person, "list", len(shown)))
+        unknown = await _unknown(parts, visitor, unsettled[:LISTED])
         return parts.show(
             "list.html",
             visitor,
             seen=seen,
             events=f"{HOME}/events",
             total=len(everything),
-            unsettled=unsettled[:LISTED],
+            unsettled=unknown,
             found=len(found),
             rows=[
                 (question, rendering.until(question.expires_at, now), rendering.brief(view.arguments))
@@ -78,3 +81,10 @@ def list_routes(parts: Parts) -> APIRouter:
         )
 
     return router
+
+
+async def _unknown(parts: Parts, visitor: Visitor, calls: Sequence[Unsettled]) -> list[tuple[Unsettled, str]]:
+    """Each with its arguments in brief; that they were looked at is on record then."""
+    opening = asyncio.gather(*(parts.views.of(call) for call in calls))
+    opened, _ = await asyncio.gather(opening, parts.looks.at_list(visitor.person, "list", len(calls), OUTCOME_LIST))
+    return [(call, rendering.brief(view.arguments)) for call, view in zip(calls, opened, strict=True)]

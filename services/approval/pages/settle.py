@@ -8,12 +8,14 @@ from fastapi.responses import RedirectResponse
 
 from callgate.http import Problem
 from callgate.jsontext import JsonTextError, dump, parse
+from contracts.functions import HttpConnection
 from services.approval import rendering
 from services.approval.frame import HOME
 from services.approval.outcome_routes import outcome_of, settle
 from services.approval.outcomes import OUTCOMES, Settlement, Unsettled
 from services.approval.pages.edits import FORM_LIMIT
 from services.approval.pages.parts import Parts, Visitor
+from services.approval.pages.settled import SAID, settlements_of
 from services.approval.routes import REASON_LIMIT, checked_reason, votes_of
 
 
@@ -71,6 +73,9 @@ async def _page(
         votes_of(parts.views, unsettled),
     )
     rows, more = rendering.rows(view.arguments, view.findings)
+    function = parts.catalog.get(unsettled.function)
+    connection = parts.catalog.connections.get(function.connection) if function is not None else None
+    settlements = await settlements_of(parts.views, (await parts.approvals.get(unsettled.ref)).call)
     return parts.show(
         "settle.html",
         visitor,
@@ -80,6 +85,9 @@ async def _page(
         rows=rows,
         more=more,
         votes=votes,
+        settlements=settlements,
+        said=SAID,
+        keyed=isinstance(connection, HttpConnection),
         problem=problem,
         typed=typed or {},
         reason_limit=REASON_LIMIT,
