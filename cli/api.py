@@ -1,6 +1,7 @@
 """Callgate's public HTTP API as commands use it: JSON in and out, and every failure as one line of advice."""
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
@@ -23,19 +24,35 @@ _ADVICE = {
 _ADVICE_ON = {
     "call_changed": "`callgate approvals` shows it as it is now",
     "outcome_known": "`callgate outcomes` lists what is still unknown",
-    "breaks_schema": "GET /v1/functions shows each function's input schema",
+    "breaks_schema": "`callgate functions` shows the arguments that each function takes",
     "no_glass_to_break": "`callgate approve` without --break-glass casts an ordinary vote",
-    "not_found": "`callgate approvals` lists the calls that wait for you",
+    "not_an_operator": "ask one of their members",
     "unknown_freeze": "`callgate freezes` lists them",
+    "unknown_function": "`callgate functions` lists them",
     "unknown_grant": "`callgate grants` lists them",
+    "unknown_revocation": "`callgate revocations` lists them",
 }
+_LISTED_BY = {
+    "/v1/approvals/": "`callgate approvals` lists the calls that wait for you",
+    "/v1/outcomes/": "`callgate outcomes` lists the calls for you to settle",
+    "/v1/notices/": "`callgate notices deliveries` lists them",
+}
+"""What shows the ids that there are, by the path that was asked for one."""
+_FOR_PROGRAMS = re.compile(
+    r"(?:^|[.;] +)[^.;]*(?:\b(?:GET|POST|DELETE) /v1/|\b[Ss]end the header )[^;]*?(?=[.;] |[.;]?$)"
+)
+"""The part of a detail that tells what to ask of the API: those at a terminal are told a command."""
 
 
 class Refused(CallgateError):
     """Callgate answered with a problem document; `detail` ends with what to do next."""
 
-    def __init__(self, status: int, code: str, detail: str, retry_after: float | None) -> None:
+    def __init__(self, status: int, code: str, detail: str, retry_after: float | None, path: str) -> None:
         advice = _ADVICE_ON.get(code) or _ADVICE.get(status)
+        if code == "not_found":
+            advice = next((command for start, command in _LISTED_BY.items() if path.startswith(start)), advice)
+        if advice:
+            detail = _FOR_PROGRAMS.sub("", detail)
         super().__init__(code, f"{detail.rstrip('.') or code} ({code}){f'; {advice}' if advice else ''}")
         self.status = status
         self.retry_after = retry_after
@@ -134,4 +151,5 @@ def _refused(response: aiohttp.ClientResponse, document: Any) -> CallgateError:
     state, status = document.get("state"), document.get("call_status")
     if isinstance(state, str):
         detail = f"{detail.rstrip('.')}; it is {printable(standing(state, status))} now"
-    return Refused(response.status, printable(document["code"]), detail, float(after) if after.isdecimal() else None)
+    retry_after = float(after) if after.isdecimal() else None
+    return Refused(response.status, printable(document["code"]), detail, retry_after, response.url.path)

@@ -210,9 +210,12 @@ def _side(change: Change, side: str) -> str:
 
 
 def _after_vote(decision: str, outcome: Mapping[str, Any]) -> str:
-    word = _PAST[decision]
-    missing = sum(need["missing"] for need in outcome["requirements"])
-    more = f"; {missing} more must approve" if decision == "approve" and missing else ""
-    colour = "green" if decision == "approve" else "yellow"
-    now = standing(outcome["state"], outcome.get("status"))
-    return f"{styled(word, colour, bold=True)}: the call is {printable(now)}{more}"
+    word = styled(_PAST[decision], "green" if decision == "approve" else "yellow", bold=True)
+    state, missing = outcome["state"], sum(need["missing"] for need in outcome["requirements"])
+    if decision == "approve" and state in WAITING_FOR_PEOPLE and missing:
+        return f"{word}: {missing} more must approve"
+    if decision == "approve" and state in {"approved", *WAITING_FOR_PEOPLE}:
+        return f"{word}: the call is approved; Callgate runs it now"
+    if decision == "reject" and state in {"rejected", *WAITING_FOR_PEOPLE}:
+        return f"{word}: the call is not run, and its agent is told why"
+    return f"{word}: the call is {printable(standing(state, outcome.get('status')))}"

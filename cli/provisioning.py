@@ -18,7 +18,8 @@ async def provision_deployment(settings: Settings, *, upgrade: bool = False) -> 
     """Creates what is missing; changes nothing that stands unless `upgrade`. ConfigurationError, ProvisionError."""
     layout, url = settings.broker, settings.broker.url
     if url is None:
-        raise ConfigurationError("no_broker", "set broker.url, or use `callgate up`, which provisions its own broker")
+        own = "`callgate up --upgrade` changes" if upgrade else "`callgate up` provisions"
+        raise ConfigurationError("no_broker", f"set broker.url; where there is none, {own} the broker that it runs")
     held = keys.load(settings.keys_folder, Role.PROVISIONER)
     try:
         client = await connect(settings, url, Role.PROVISIONER, held.password)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from callgate.errors import CallgateError, ConfigurationError
 from cli import listing, reviewers
+from cli.api import Refused
 
 CALL = "1-0.s_" + "a" * 32 + ".01990000-0000-7000-8000-000000000001"
 DIGEST = "d1" * 32
@@ -151,8 +152,13 @@ async def test_arguments_cannot_steer_the_terminal(api: StandIn) -> None:
 @pytest.mark.parametrize(
     ("words", "decision", "reason", "said"),
     [
-        (("approve", CALL), "approve", None, "approved: the call is approved"),
-        (("approve", CALL, "--reason", "planned"), "approve", "planned", "approved: the call is approved"),
+        (("approve", CALL), "approve", None, "approved: the call is approved; Callgate runs it now\n"),
+        (
+            ("approve", CALL, "--reason", "planned"),
+            "approve",
+            "planned",
+            "approved: the call is approved; Callgate runs it now\n",
+        ),
         (("reject", CALL, "--reason", "too many"), "reject", "too many", "rejected: the call is approved"),
     ],
 )
@@ -187,6 +193,66 @@ async def test_a_refusal_is_one_line_with_what_to_do_next(api: StandIn) -> None:
     assert result.exit_code == 1
     advice = "give a valid token with --token, --token-file or CALLGATE_TOKEN"
     assert result.stderr == f"error: The token has expired (expired); {advice}\n"
+
+
+async def test_a_refusal_tells_people_a_command_and_not_a_request(api: StandIn) -> None:
+    detail = "The request names no token. Send the header `Authorization: Bearer <token>` with a valid one."
+    api.answers = [problem(401, "missing_token", detail)]
+    result = await invoke("approvals", "--url", api.url)
+    assert result.stderr.startswith("error: The request names no token (missing_token); give a valid token with")
+
+
+@pytest.mark.parametrize(
+    ("code", "detail", "path", "said"),
+    [
+        (
+            "unknown_function",
+            "There is no such function; GET /v1/functions lists them.",
+            "/v1/freezes",
+            "There is no such function (unknown_function); `callgate functions` lists them",
+        ),
+        (
+            "not_found",
+            "There is no such delivery.",
+            "/v1/notices/deliveries/x/again",
+            "There is no such delivery (not_found); `callgate notices deliveries` lists them",
+        ),
+        (
+            "not_found",
+            "None waits.",
+            "/v1/outcomes/x",
+            "None waits (not_found); `callgate outcomes` lists the calls for you to settle",
+        ),
+        ("not_found", "There is no such file.", "/x", "There is no such file (not_found)"),
+        (
+            "not_an_operator",
+            "Only the groups that `approval.operators` names may look at this.",
+            "/v1/notices",
+            "Only the "
+            "groups that `approval.operators` names may look at this (not_an_operator); ask one of their members",
+        ),
+        ("bad_cursor", "GET /v1/approvals gives it.", "/v1/approvals", "GET /v1/approvals gives it (bad_cursor)"),
+    ],
+)
+def test_advice_is_of_what_was_asked(code: str, detail: str, path: str, said: str) -> None:
+    assert Refused(404, code, detail, None, path).detail == said
+
+
+@pytest.mark.parametrize(
+    ("decision", "state", "missing", "said"),
+    [
+        ("approve", "vote_cast", 2, "approved: 2 more must approve"),
+        ("reject", "rejected", 1, "rejected: the call is not run, and its agent is told why"),
+        ("approve", "cancelled", 0, "approved: the call is cancelled"),
+    ],
+)
+async def test_after_a_vote_it_is_said_what_happens_now(
+    api: StandIn, decision: str, state: str, missing: int, said: str
+) -> None:
+    cast = web.json_response({"id": CALL, "state": state, "requirements": [need(missing)]}, status=201)
+    api.answers = [web.json_response(item() | {"votes": []}), cast]
+    result = await invoke(decision, CALL, "--reason", "r", "--url", api.url)
+    assert result.stdout.splitlines()[-1] == said
 
 
 async def test_a_refused_vote_says_how_the_call_stands(api: StandIn) -> None:
@@ -398,7 +464,7 @@ async def test_a_patch_that_breaks_the_schema_says_where(api: StandIn) -> None:
     api.answers = [web.json_response(item() | {"votes": []}), gone, refusal]
     result = await invoke("amend", CALL, "--set", "service=x", "--url", api.url)
     assert result.exit_code == 1
-    assert "would break the schema: /service (enum) (breaks_schema); GET /v1/functions" in result.stderr
+    assert "would break the schema: /service (enum) (breaks_schema); `callgate functions` shows" in result.stderr
 
 
 async def test_lists_and_settles_what_nobody_knows(api: StandIn, tmp_path: Any) -> None:
