@@ -20,7 +20,7 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 4 * 1024 * 1024
 """For the peer to read why it was refused: closing at once on one that still sends would reset the connection."""
 LOST = "callgate.lost"
-"""In a request's scope: what is called when its connection is lost."""
+"""In a request's scope: its connection's `Loss`."""
 LINE = 4
 """Bytes of a header line beside name and value."""
 
@@ -40,6 +40,31 @@ class Limits:
     """Requests that wait behind one that is not answered yet."""
     connections: int = 17_000
     """Of this process, in all."""
+
+
+class Loss:
+    """Whether a connection is lost, and who is told of it."""
+
+    __slots__ = ("_happened", "_told")
+
+    def __init__(self) -> None:
+        self._happened = False
+        self._told: set[Callable[[], None]] = set()
+
+    def tell(self, whom: Callable[[], None]) -> None:
+        """Calls it once the connection is lost: now, if it is already."""
+        if self._happened:
+            whom()
+        else:
+            self._told.add(whom)
+
+    def forget(self, whom: Callable[[], None]) -> None:
+        self._told.discard(whom)
+
+    def happen(self) -> None:
+        self._happened = True
+        for whom in tuple(self._told):
+            whom()
 
 
 _MALFORMED = Problem(400, "malformed_request", "This is no HTTP/1.1 request that can be read.")
@@ -77,7 +102,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal: Problem | None = None
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
-        self._lost: set[Callable[[], None]] = set()
+        self._loss = Loss()
         self._stall: asyncio.TimerHandle | None = None
         self._unsent = 0
 
@@ -92,8 +117,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._stop_stall()
         super().connection_lost(exc)
-        for tell in tuple(self._lost):
-            tell()
+        self._loss.happen()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -127,7 +151,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         if self.client is not None:  # kept here, since uvicorn lets a proxy's headers say who the client is
             self.scope[PEER] = self.client[0]  # type: ignore[literal-required]
-        self.scope[LOST] = self._lost  # type: ignore[literal-required]
+        self.scope[LOST] = self._loss  # type: ignore[literal-required]
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url), _TARGET)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from fastapi import Request
 
-from callgate.connections import LOST
+from callgate.connections import LOST, Loss
 
 
 class Leaving:
@@ -22,9 +22,9 @@ class Leaving:
     @contextlib.contextmanager
     def telling(self, whom: Callable[[], None]) -> Iterator[None]:
         """Has `whom` called once the connection is lost, while the context lasts."""
-        lost: set[Callable[[], None]] = self._request.scope.get(LOST, set())
-        lost.add(whom)
+        loss: Loss = self._request.scope.get(LOST) or Loss()
+        loss.tell(whom)
         try:
             yield
         finally:
-            lost.discard(whom)
+            loss.forget(whom)

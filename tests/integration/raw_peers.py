@@ -132,7 +132,7 @@ async def open_door(limits: Limits, *, staying: bool = False) -> AsyncIterator[D
 
     @router.get("/held")
     async def hold(request: Request) -> Any:
-        request.scope[LOST].add(door.over.set)
+        request.scope[LOST].tell(door.over.set)
         door.held.set()
         await door.let_go.wait()
         return json_response({"held": True})
