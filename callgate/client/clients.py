@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx2
@@ -14,6 +15,7 @@ from callgate.client.flows import Ask, Deadline, Flow, Pause, Reply, Step
 from callgate.client.following import Following
 from callgate.client.outcome import Event, Outcome
 from callgate.client.tools import AsyncTools, Format, Tools, definitions_path
+from callgate.errors import CallgateError
 
 Token = str | Callable[[], str]
 """The bearer token, or what gives a fresh one for each request."""
@@ -26,7 +28,7 @@ class _Base:
     """What both clients know: where Callgate is, who calls, and in which session."""
 
     def __init__(self, url: str, token: Token, session: str | None) -> None:
-        self.url = url.rstrip("/")
+        self.url = _checked(url)
         self.session = session
         """The session that calls are made in: yours by name, or the one that the first call opened."""
         self._token = token
@@ -53,6 +55,15 @@ class _Base:
         return {"headers": self._headers(following.headers), "timeout": httpx2.Timeout(10.0, read=60.0)}
 
 
+def _checked(url: str) -> str:
+    """The address, which others are joined to. CallgateError for what is none, or it would be taken for one that
+    does not answer."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise CallgateError("bad_url", "Callgate's address must be http://host:port or https://host")
+    return url.rstrip("/")
+
+
 def _reply(response: httpx2.Response) -> Reply:
     try:
         document = response.json()
@@ -69,7 +80,7 @@ class Client(_Base):
     """Callgate at `url` for whoever holds `token`. Use it as a context manager, or `close` it.
 
     `session` names the session that the calls are made in; without it the first call opens one. Not for several
-    threads at the same time, since they would share the session.
+    threads at the same time, since they would share the session. CallgateError `bad_url` for a `url` without http://.
     """
 
     def __init__(

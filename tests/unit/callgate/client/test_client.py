@@ -12,6 +12,7 @@ import pytest
 
 from callgate.client import AsyncClient, Client, NotCompleted, Outcome, Problem, Unreachable, clients, flows
 from callgate.client.following import LAST
+from callgate.errors import CallgateError
 from contracts.lifecycle import TERMINAL
 
 URL = "http://callgate.test"
@@ -272,3 +273,10 @@ def test_importing_it_loads_nothing_of_the_services() -> None:
     code = f"import sys, callgate.client; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "localhost:8080", "http://", "", "ftp://callgate.test"])
+def test_an_address_that_is_none_is_refused_at_once(kind: type[Client | AsyncClient], url: str) -> None:
+    with pytest.raises(CallgateError, match="must be http://host:port or https://host"):
+        kind(url, "token-1")
