@@ -10,11 +10,13 @@ import pytest
 from ingress_calls import begun, completed, masked, result, then
 from nats.errors import TimeoutError as NatsTimeout
 
+from callgate.connections import LOST, Loss
 from callgate.errors import BrokerAway
 from callgate.log import Alien, Chain
 from contracts.events import Allowed, Denied, Recorded
 from contracts.lifecycle import Call
 from services.ingress import waiting as module
+from services.ingress.leaving import Leaving
 from services.ingress.waiting import Held, TooManyHeld, Waiting
 
 JUDGED = {"policy_set": "a" * 64, "function_digest": "b" * 64}
@@ -178,6 +180,46 @@ async def test_a_caller_who_left_is_not_waited_for() -> None:
     world = World(begun())
     async with world.waiting(look_every=0.001).hold(world.call.ref) as held:
         assert (await held.until_answered(world.call, 600, gone)).state == "requested"
+
+
+async def test_a_caller_whose_connection_is_lost_is_let_go_at_once() -> None:
+    world, loss = World(begun()), Loss()
+    first = world.call
+    request: Any = SimpleNamespace(scope={LOST: loss})
+    async with world.waiting().hold(first.ref) as held:
+        waits = asyncio.create_task(held.until_answered(first, 600, Leaving(request)))
+        await world.happens(masked())
+        loss.happen()
+        assert await asyncio.wait_for(waits, 10) == first
+    async with world.waiting().hold(first.ref) as held:  # lost before anybody waited
+        assert await asyncio.wait_for(held.until_answered(first, 600, Leaving(request)), 10) == first
+    assert (world.reads, world.looks) == (0, 0)
+
+
+async def test_what_arrived_stays_unread_while_nobody_asks() -> None:
+    world = World(begun())
+    waiting = world.waiting(look_every=0.01)
+    async with waiting.hold(world.call.ref) as held:
+        waits = asyncio.create_task(answer(held, world.call))
+        await world.happens(masked())
+        for _ in range(2):
+            world.looked.clear()
+            await asyncio.wait_for(world.looked.wait(), 10)
+        assert waiting.kept_bytes == 10
+        await world.happens(Denied(code="no", **JUDGED))
+        assert (await waits).state == "denied"
+    assert (world.reads, waiting.kept_bytes) == (0, 0)
+
+
+async def test_stopping_lets_everybody_go() -> None:
+    world = World(begun())
+    waiting = world.waiting()
+    async with waiting.hold(world.call.ref) as held:
+        waits = asyncio.create_task(answer(held, world.call))
+        await world.happens(masked())
+        waiting.release()
+        assert (await waits).state == "requested"
+    assert len(waiting) == 0
 
 
 async def test_time_runs_out_with_where_the_call_stands() -> None:
