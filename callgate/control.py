@@ -124,6 +124,10 @@ class FreezeBook:
     def get(self, freeze_id: str) -> Freeze | None:
         return self._freezes.all.get(freeze_id)
 
+    def known(self) -> tuple[Freeze, ...]:
+        """Those that are over too."""
+        return tuple(self._freezes.all.values())
+
     def in_force(self) -> tuple[Freeze, ...]:
         return self._freezes.in_force(self._clock())
 

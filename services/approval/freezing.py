@@ -121,6 +121,21 @@ class Freezing:
             or self.may("unfreeze", person, freeze.scope, freeze.target)
         ]
 
+    def stopped_by(self, question: Question, by: str, at: datetime) -> Freeze | None:
+        """The freeze of that person that cancelled a call then, as far as is known here: the latest that could."""
+        fitting = (
+            one
+            for one in self._book.known()
+            if one.by.id == by
+            and one.since <= at
+            and one.stops(question.requester, question.ref.session_id, question.function)
+        )
+        return max(fitting, key=lambda one: one.since, default=None)
+
+    def waiting(self) -> tuple[Question, ...]:
+        """Everything that waits for people, whoever they are."""
+        return tuple(self._waiting)
+
     async def reason(self, freeze: Freeze) -> str | None:
         """Why; None where it was erased, or stands in the clear of an old record."""
         if freeze.reason is None:

@@ -19,10 +19,12 @@ from nats.aio.client import Client
 from callgate.errors import BrokerAway
 from callgate.log import Log, reading
 from callgate.log.messages import Verifier
-from contracts.events import ApprovalExpired, Approved, EventData, Recorded, Rejected, VoteCast
+from contracts.events import ApprovalExpired, Approved, Cancelled, EventData, Recorded, Rejected, VoteCast
+from contracts.freezes import FROZEN
 from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef, Partition, event_filter, parse_call_subject, session_filter
+from services.approval.domain import Question, question_of
 
 logger = logging.getLogger("services.approval")
 
@@ -40,7 +42,9 @@ _WINDOW = 4096
 """Messages of the log that are looked through first, from its end; four times as many, where that was not enough."""
 _AT_ONCE = 16
 _AWAY_PAUSE = 0.25
-_CONCLUDING: tuple[type[EventData], ...] = (Approved, Rejected, ApprovalExpired)
+_STOPPED = 1000
+"""Calls kept that freezes cancelled."""
+_CONCLUDING: tuple[type[EventData], ...] = (Approved, Rejected, ApprovalExpired, Cancelled)
 
 Outcome = Literal["approved", "rejected", "expired"]
 
@@ -68,6 +72,16 @@ class Decided:
     """Whose votes decided; nobody where it expired."""
     at: datetime
     requester: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A call that waited for people until a freeze cancelled it."""
+
+    question: Question
+    by: str
+    """Who froze."""
+    at: datetime
 
 
 def past_of(call: Call) -> Past | None:
@@ -106,6 +120,7 @@ class History:
         self._partitions = partitions
         self._decided: OrderedDict[str, list[Decided]] = OrderedDict()
         """By function, each in the order of time; the function that was decided on last comes last."""
+        self._stopped: deque[Stopped] = deque(maxlen=_STOPPED)
         self._ready = asyncio.Event()
 
     async def session_so_far(self, ref: CallRef, limit: int = 10) -> tuple[Past, ...]:
@@ -125,6 +140,14 @@ class History:
     def earlier(self, function: str, limit: int = 5) -> tuple[Decided, ...]:
         """The last decisions on calls of this function, by any agent, the latest first."""
         return tuple(reversed(self._decided.get(function, ())))[:limit]
+
+    def decided(self) -> tuple[Decided, ...]:
+        """Every decision that is remembered."""
+        return tuple(one for kept in self._decided.values() for one in kept)
+
+    def stopped(self) -> tuple[Stopped, ...]:
+        """The last calls that freezes cancelled while they waited for people."""
+        return tuple(self._stopped)
 
     async def until_ready(self) -> None:
         """Returns when the past has been read back."""
@@ -182,12 +205,19 @@ class History:
                 await self._note(recorded)
 
     async def _note(self, concluding: Recorded) -> None:
+        if isinstance(concluding.data, Cancelled) and concluding.data.code != FROZEN:
+            return  # its agent withdrew it
         while True:
             try:
                 call = (await self._log.read_upto(concluding)).call
                 break
             except BrokerAway:
                 await asyncio.sleep(_AWAY_PAUSE)
+        if isinstance(concluding.data, Cancelled):
+            question = question_of(call)
+            if question is not None and any(one.digest == concluding.digest for one in call.chain):
+                self._stopped.append(Stopped(question, concluding.data.by, concluding.event.at))
+            return
         decided = decided_in(call, concluding.digest)
         if decided is None:
             return

@@ -153,7 +153,10 @@ async def test_freezing_cancels_what_waits_until_it_is_lifted(desk: Desk, script
             return True if await page.get_by_role("link", name="Freeze…").count() else None
 
         await eventually(offered)
-        await page.get_by_role("link", name="Freeze…").click()
+        await page.goto("/approvals/in-force")
+        await expect(page.locator("#known option[value=bot]")).to_have_text("agent")
+        await page.goto(f"/approvals/{asked.ref}/freeze")
+        await expect(page.get_by_role("link", name="Cancel")).to_be_visible()
         await page.get_by_label("the agent bot").check()
         await page.get_by_label("Reason").fill("it asks the same again and again")
         await page.get_by_role("button", name="Freeze").click()
@@ -161,8 +164,26 @@ async def test_freezing_cancels_what_waits_until_it_is_lifted(desk: Desk, script
         cancelled = await desk.stage.until(asked.ref, Cancelled.NAME)
         assert isinstance(cancelled.data, Cancelled)
         assert cancelled.data.code == "frozen"
+        await expect(page.get_by_role("status").last).to_contain_text("It stops 1 call that waits for people.")
+        await page.goto(f"/approvals/{asked.ref}")
+        await expect(page.locator(".standing")).to_contain_text("Stopped by a freeze of the agent bot, by fina.")
+
+        async def told() -> bool | None:
+            await page.goto("/approvals")
+            return (
+                True
+                if await page.locator(".notice", has_text="Frozen: the agent bot by fina: 1 call").count()
+                else None
+            )
+
+        await eventually(told)
+        await page.goto("/approvals/in-force")
         await page.get_by_role("button", name="Lift").click()
         await expect(page.get_by_text("Nothing that you could freeze or lift is frozen.")).to_be_visible()
+        await page.get_by_label("Which").fill("bto")
+        await page.get_by_label("Reason").fill("typed in haste")
+        await page.get_by_role("button", name="Freeze").click()
+        await expect(page.get_by_text("No call of this agent has been seen here: check its name.")).to_be_visible()
         await page.get_by_label("What").select_option("function")
         await page.get_by_label("Which").fill("payments.refnud")
         await page.get_by_label("Reason").fill("typed in haste")

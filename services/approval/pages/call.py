@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from callgate.errors import BrokerAway
 from callgate.http import Problem
+from contracts.events import Cancelled
 from services.approval import rendering
 from services.approval.domain import DECISIONS, Question, may_break_glass, must_say_why
 from services.approval.frame import HOME
@@ -16,6 +17,7 @@ from services.approval.freezing import NotAllowed
 from services.approval.history import Decided, Past
 from services.approval.pages import sentences
 from services.approval.pages.amended import amendments_of, first_asked, question_before_own_change
+from services.approval.pages.freezes import cancelled_how
 from services.approval.pages.in_force import freezable
 from services.approval.pages.parts import Case, Parts, Visitor
 from services.approval.routes import REASON_LIMIT, cast, checked_reason, votes_of
@@ -91,7 +93,7 @@ async def call_page(
         "call.html",
         visitor,
         problem.status if problem else 200,
-        **parts.head(case),
+        **parts.head(case) | await _cancelled(parts, question),
         page=f"{HOME}/{question.ref}",
         view=view,
         rows=rows,
@@ -119,6 +121,14 @@ async def _amendments(parts: Parts, question: Question, person: str) -> dict[str
         "first_asked": first_asked(call),
         "follows": question_before_own_change(call, person),
     }
+
+
+async def _cancelled(parts: Parts, question: Question) -> dict[str, Any]:
+    """How a cancelled call stands: who ended it, and by what."""
+    if question.state != Cancelled.NAME:
+        return {}
+    how = cancelled_how(parts.freezing, question, (await parts.approvals.get(question.ref)).call)
+    return {"standing": sentences.Standing("cancelled", how, open=False)} if how is not None else {}
 
 
 def _earlier(parts: Parts, question: Question) -> list[Decided]:

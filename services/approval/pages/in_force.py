@@ -1,7 +1,10 @@
 """Freezes and grants in force: seeing them, ending them, and freezing."""
 
 import asyncio
+import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -14,6 +17,7 @@ from services.approval.frame import HOME
 from services.approval.freeze_routes import Refusals
 from services.approval.granting import UnknownGrant
 from services.approval.pages import sentences
+from services.approval.pages.freezes import has_been_seen, named, offered_to
 from services.approval.pages.parts import Parts, Visitor
 from services.approval.routes import REASON_LIMIT
 from services.approval.scopes import freeze_wanted
@@ -28,7 +32,8 @@ def in_force_routes(parts: Parts) -> APIRouter:
 
     @router.get("/in-force")
     async def in_force(request: Request) -> Response:
-        return await _page(parts, parts.visitor(request))
+        visitor = parts.visitor(request)
+        return await _page(parts, visitor, frozen=_just_frozen(visitor, request.query_params))
 
     @router.post("/in-force/freeze")
     async def freeze(request: Request) -> Response:
@@ -37,10 +42,12 @@ def in_force_routes(parts: Parts) -> APIRouter:
         visitor.check("freeze", fields.get("code"))
         try:
             with Refusals():
-                await parts.freezing.freeze(visitor.person, freeze_wanted(_document(fields), parts.catalog))
+                wanted = freeze_wanted(_document(fields), parts.catalog)
+                seen = has_been_seen(parts.history, parts.freezing, wanted.scope, wanted.target)
+                freeze, stopped = await parts.freezing.freeze(visitor.person, wanted)
         except Problem as problem:
             return await _page(parts, visitor, problem, fields)
-        return RedirectResponse(PATH, 303)
+        return RedirectResponse(f"{PATH}?{_told(visitor, freeze.freeze_id, stopped, seen)}", 303)
 
     @router.post("/in-force/lift")
     async def lift(request: Request) -> Response:
@@ -81,6 +88,29 @@ def in_force_routes(parts: Parts) -> APIRouter:
     return router
 
 
+@dataclass(frozen=True, slots=True)
+class JustFrozen:
+    """What somebody is told who has just frozen something."""
+
+    freeze_id: str
+    stopped: int
+    seen: bool
+
+
+def _told(visitor: Visitor, freeze_id: str, stopped: int, seen: bool) -> str:
+    """A query that tells it to nobody but this session."""
+    told = {"frozen": freeze_id, "stopped": str(stopped), "seen": "yes" if seen else "no"}
+    return urlencode(told | {"code": visitor.code(f"frozen {' '.join(told.values())}")})
+
+
+def _just_frozen(visitor: Visitor, query: Mapping[str, str]) -> JustFrozen | None:
+    freeze_id, stopped, seen = (query.get(name, "") for name in ("frozen", "stopped", "seen"))
+    expected = visitor.code(f"frozen {freeze_id} {stopped} {seen}")
+    if not hmac.compare_digest(expected.encode(), query.get("code", "").encode(errors="replace")):
+        return None
+    return JustFrozen(freeze_id, int(stopped), seen == "yes")
+
+
 def freezable(parts: Parts, visitor: Visitor, question: Question) -> list[tuple[str, str, str]]:
     """What this person may freeze of what the call belongs to: scope, target, and how it is called. Problem."""
     asked = question.requester
@@ -109,10 +139,15 @@ def _document(fields: Mapping[str, str]) -> dict[str, JsonValue]:
 
 
 async def _page(
-    parts: Parts, visitor: Visitor, problem: Problem | None = None, typed: Mapping[str, str] | None = None
+    parts: Parts,
+    visitor: Visitor,
+    problem: Problem | None = None,
+    typed: Mapping[str, str] | None = None,
+    frozen: JustFrozen | None = None,
 ) -> Response:
     now = parts.now()
     with Refusals():
+        offered = offered_to(parts.freezing, parts.history, visitor.person)
         freezes = await parts.freezing.listed(visitor.person)
         grants = await parts.granting.listed(visitor.person)
     frozen_why, granted_why = await asyncio.gather(
@@ -128,6 +163,9 @@ async def _page(
         grants=list(zip(grants, granted_why, strict=True)),
         covers=sentences.covers,
         until=lambda at: rendering.until(at, now),
+        frozen=next(((one, frozen) for one in freezes if frozen and one.freeze_id == frozen.freeze_id), None),
+        named=named,
+        offered=offered,
         scopes=SCOPES,
         lasts=LASTS,
         problem=problem,

@@ -14,6 +14,7 @@ from services.approval.looks import OUTCOME_LIST
 from services.approval.outcome_routes import unsettled_for
 from services.approval.outcomes import Unsettled
 from services.approval.pages import sentences
+from services.approval.pages.freezes import named, stopped_for
 from services.approval.pages.parts import Parts, Visitor
 from services.approval.routes import listed
 
@@ -54,6 +55,7 @@ def list_routes(parts: Parts) -> APIRouter:
         seen, now = parts.changes.position, parts.now()
         everything = await listed(parts.deciding, visitor.person)
         unsettled = await unsettled_for(parts.settling, visitor.person)
+        stopped = stopped_for(parts.history, parts.freezing, visitor.person, now)
         chosen = Chosen(function, requester, page)
         found = chosen.of(everything)
         shown = found[(page - 1) * LISTED : page * LISTED]
@@ -67,6 +69,7 @@ def list_routes(parts: Parts) -> APIRouter:
             events=f"{HOME}/events",
             total=len(everything),
             unsettled=unknown,
+            stopped=[(named(one), one.by.id, count) for one, count in stopped],
             found=len(found),
             rows=[
                 (question, rendering.until(question.expires_at, now), rendering.brief(view.arguments))
