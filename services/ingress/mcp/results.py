@@ -12,6 +12,7 @@ from services.ingress.answers import answer_of, standing
 from services.ingress.carried import is_carried
 
 OUTCOME_TOOL, CANCEL_TOOL = "callgate_outcome", "callgate_cancel"
+OWN_TOOLS = frozenset({OUTCOME_TOOL, CANCEL_TOOL})
 """Tools of the door's own. No function's tool can be called that: those have a hyphen."""
 CALL_META = "dev.callgate/call"
 _KEPT = ("id", "session", "function", "status", "code", "policies", "findings", "withheld", "approvals")
@@ -41,9 +42,10 @@ def _as_it_was(body: dict[str, Any], notes: str | None, document: Mapping[str, A
 
 def pending_of(document: Mapping[str, Any], tool: str, hold: float) -> CallToolResult:
     """The result of a call that has no answer yet: how it stands, and how to get the answer."""
+    again = "make the call again" if tool in OWN_TOOLS else f"call {tool} again for it"
     text = (
-        f"This call is recorded and has no answer yet: {standing(document)}. It goes on by itself; do not call "
-        f'{tool} again for it. For its answer call {OUTCOME_TOOL} with {{"call_id": "{document["id"]}"}}, which waits '
+        f"This call is recorded and has no answer yet: {standing(document)}. It goes on by itself; do not {again}. "
+        f"For its answer call {_with(OUTCOME_TOOL, document['id'])}, which waits "
         f"up to {hold:.0f} seconds each time. {CANCEL_TOOL} withdraws it while it has not begun."
     )
     return _result([text], {"callgate": told_of(document)}, document, is_error=False)
@@ -53,10 +55,32 @@ def refusal_of(problem: Problem) -> CallToolResult:
     """The result of a call that was not taken, or of which it is not known whether it was."""
     call_id = problem.extra.get("id")
     if call_id is not None:
-        text = f'{problem.detail} Call {OUTCOME_TOOL} with {{"call_id": "{call_id}"}} before you call again.'
+        text = f"{problem.detail} Call {_with(OUTCOME_TOOL, call_id)} before you call again."
     else:
         retry = "You may make the same call again in a moment." if problem.status == 503 else ""
         text = f"Not run ({problem.code}). {problem.detail} {retry}".rstrip()
+    return _error(text, problem)
+
+
+def refusal_about(tool: str, problem: Problem, call_id: str | None) -> CallToolResult:
+    """The result of one of the door's own tools that came to nothing. The call that it was about stands all the same,
+    and runs or ran: a model that takes it for not run makes it twice."""
+    what = "Not withdrawn" if tool == CANCEL_TOOL else "No answer"
+    following = ""
+    if problem.status == 503:
+        unknown = "It is not known whether the call was withdrawn"
+        what = unknown if tool == CANCEL_TOOL else "The answer cannot be told now"
+        following = f"Do not make the call again; call {_with(tool, call_id)} in a moment."
+    elif problem.code == "too_late":
+        following = f"Do not make the call again; call {_with(OUTCOME_TOOL, call_id)} for its answer."
+    return _error(f"{what} ({problem.code}). {problem.detail} {following}".rstrip(), problem)
+
+
+def _with(tool: str, call_id: str | None) -> str:
+    return f'{tool} with {{"call_id": "{call_id}"}}'
+
+
+def _error(text: str, problem: Problem) -> CallToolResult:
     told = {"code": problem.code, "detail": problem.detail, **problem.extra}
     return CallToolResult(
         content=[TextContent(type="text", text=text)], structured_content={"callgate": told}, is_error=True

@@ -15,7 +15,7 @@ from services.ingress.doors import FrontDesk
 from services.ingress.mcp.asked import Asked
 from services.ingress.mcp.listing import ToolList
 from services.ingress.mcp.reply import Progress
-from services.ingress.mcp.results import CANCEL_TOOL, OUTCOME_TOOL, pending_of, refusal_of, result_of
+from services.ingress.mcp.results import OUTCOME_TOOL, OWN_TOOLS, pending_of, refusal_about, refusal_of, result_of
 from services.ingress.mcp.tasks import task_of
 from services.ingress.waiting import Gone, Told
 
@@ -32,25 +32,37 @@ class ToolCalls:
         """The result for the model, whatever it is; a task, where the client takes one, for what has no answer yet.
         MCPError for a tool that is none."""
         function = self._tools.tools.by_name.get(tool)
-        if function is None and tool not in (OUTCOME_TOOL, CANCEL_TOOL):
+        if function is None and tool not in OWN_TOOLS:
             raise MCPError(INVALID_PARAMS, "Unknown tool; tools/list names those there are.")
         told = self._teller(progress)
+        if function is None:
+            return await self._about(asked, tool, gone, told, as_task=as_task)
+        wanted = CallRequest(function.name, asked.arguments, asked.session)
+        asked.arguments = b""  # sealed from here on; the call may wait for long
         try:
-            if function is not None:
-                wanted = CallRequest(function.name, asked.arguments, asked.session)
-                asked.arguments = b""  # sealed from here on; the call may wait for long
-                call = await self._desk.submit(
-                    asked.principal, wanted, self._hold, gone, asked.traceparent, begun=asked.begun, told=told
-                )
-            elif tool == OUTCOME_TOOL:
-                call = await self._desk.look(asked.principal, _call_id(asked.arguments), self._hold, gone, told)
-            else:
-                call = await self._desk.cancel(asked.principal, _call_id(asked.arguments))
+            call = await self._desk.submit(
+                asked.principal, wanted, self._hold, gone, asked.traceparent, begun=asked.begun, told=told
+            )
             return await self._result(call, tool, as_task=as_task)
         except Problem as problem:
             return refusal_of(problem)
         except BrokerAway:
             return refusal_of(Problem(503, "broker_away", "The event log is out of reach; nothing was recorded."))
+
+    async def _about(self, asked: Asked, tool: str, gone: Gone, told: Told | None, *, as_task: bool) -> Any:
+        """The result of one of the door's own tools, about a call that stands already."""
+        call_id = None
+        try:
+            call_id = _call_id(asked.arguments)
+            if tool == OUTCOME_TOOL:
+                call = await self._desk.look(asked.principal, call_id, self._hold, gone, told)
+            else:
+                call = await self._desk.cancel(asked.principal, call_id)
+            return await self._result(call, tool, as_task=as_task)
+        except Problem as problem:
+            return refusal_about(tool, problem, call_id)
+        except BrokerAway:
+            return refusal_about(tool, Problem(503, "broker_away", "The event log is out of reach."), call_id)
 
     async def _result(self, call: Call, tool: str, *, as_task: bool) -> CallToolResult | dict[str, Any]:
         document = await self._desk.outcome(call)
