@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import tool_commands
+from cli.completing import function_names
 from cli.reviewers import DEFAULT_URL, TokenFileOption, TokenOption, UrlOption
 
 _PANEL = "Call"
@@ -45,7 +46,10 @@ def functions(
 
 
 def call(
-    function: Annotated[str, typer.Argument(help="As `callgate functions` lists it, e.g. payments.refund.")],
+    function: Annotated[
+        str,
+        typer.Argument(help="As `callgate functions` lists it, e.g. payments.refund.", autocompletion=function_names),
+    ],
     arguments: Annotated[
         list[str] | None,
         typer.Argument(

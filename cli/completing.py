@@ -1,10 +1,14 @@
-"""Call ids for the shell's completion: none, silently, where there is no token, or no Callgate that takes it."""
+"""Call ids and functions for the shell's completion: none, silently, without a token, or a Callgate that takes it."""
 
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from cli.api import Api
 
 _SECONDS = 2.0
 
@@ -19,24 +23,45 @@ def outcome_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     return _ids(ctx, "outcomes", incomplete)
 
 
+def function_names(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """What there is to call."""
+    return _found(ctx, incomplete, _functions, lambda item: (item["name"], item["description"]))
+
+
 def _ids(ctx: typer.Context, kind: str, incomplete: str) -> list[tuple[str, str]]:
+    from cli import listing  # noqa: PLC0415
+
+    return _found(
+        ctx,
+        incomplete,
+        lambda api: listing.pages(api, kind, brief="true"),
+        lambda item: (item["id"], f"{item['function']}, asked by {item['requester']}"),
+    )
+
+
+async def _functions(api: "Api") -> list[dict[str, Any]]:
+    return list((await api.get("/v1/functions"))["functions"])
+
+
+def _found(
+    ctx: typer.Context,
+    incomplete: str,
+    ask: "Callable[[Api], Awaitable[list[dict[str, Any]]]]",
+    shown: Callable[[dict[str, Any]], tuple[str, str]],
+) -> list[tuple[str, str]]:
     import asyncio  # noqa: PLC0415  # `--help` imports this module
 
     from callgate.errors import CallgateError  # noqa: PLC0415
 
     try:
-        items = asyncio.run(asyncio.wait_for(_listed(ctx, kind), _SECONDS))
-        return [
-            (item["id"], f"{item['function']}, asked by {item['requester']}")
-            for item in items
-            if item["id"].startswith(incomplete)
-        ]
+        items = asyncio.run(asyncio.wait_for(_listed(ctx, ask), _SECONDS))
+        return [one for one in map(shown, items) if one[0].startswith(incomplete)]
     except (CallgateError, OSError, TimeoutError, ValueError, LookupError, TypeError):
         return []
 
 
-async def _listed(ctx: typer.Context, kind: str) -> list[dict[str, Any]]:
-    from cli import deciding, listing  # noqa: PLC0415
+async def _listed(ctx: typer.Context, ask: "Callable[[Api], Awaitable[list[dict[str, Any]]]]") -> list[dict[str, Any]]:
+    from cli import deciding  # noqa: PLC0415
     from cli.api import Api  # noqa: PLC0415
     from cli.reviewers import DEFAULT_URL  # noqa: PLC0415
 
@@ -46,4 +71,4 @@ async def _listed(ctx: typer.Context, kind: str) -> list[dict[str, Any]]:
         ctx.params.get("token") or os.environ.get("CALLGATE_TOKEN"), Path(file) if file is not None else None
     )
     async with Api(url, token) as api:
-        return await listing.pages(api, kind, brief="true")
+        return await ask(api)

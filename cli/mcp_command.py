@@ -24,7 +24,10 @@ def mcp(
     token: TokenOption = None,
     token_file: TokenFileOption = None,
     session: Annotated[
-        str | None, typer.Option(help="A name for this agent run; its calls are one session. A new one otherwise.")
+        str | None,
+        typer.Option(
+            envvar="CALLGATE_SESSION", help="A name for this agent run; its calls are one session. A new one otherwise."
+        ),
     ] = None,
 ) -> None:
     """Serve MCP on standard input and output, by Callgate's /mcp: for clients that start a command.
