@@ -6,7 +6,6 @@ from cli.composition import Deployment
 
 _CALL = {"function": "crm.read_customer", "arguments": {"id": "c42"}}
 _RELEASE = {"service": "web", "environment": "production", "version": "1.2.3"}
-_DEPLOY = {"function": "deploys.start", "arguments": _RELEASE}
 
 
 def welcome(deployment: Deployment) -> str:
@@ -38,28 +37,32 @@ def _lines_to_try(deployment: Deployment, url: str) -> list[str]:
     reviewer = deployment.issuer.mint("rosa")
     auditor = deployment.issuer.mint("ada")
 
-    def post(path: str, body: object, token: str) -> str:
-        header = f'-H "Authorization: Bearer {token}" -H "Content-Type: application/json"'
-        return f"curl -s {url}{path} {header} -d '{json.dumps(body)}'"
+    def call(function: str, arguments: dict[str, str], more: str = "") -> str:
+        pairs = " ".join(f"{name}={value}" for name, value in arguments.items())
+        return f"CALLGATE_TOKEN=$AGENT .venv/bin/callgate call {function} {pairs}{more}"
 
     return [
         "",
         "Tokens, in this terminal or another (from the development issuer, 8 hours):",
         "",
-        f"  AGENT={agent}",
-        f"  ROSA={reviewer}",
-        f"  ADA={auditor}",
+        f"  export AGENT={agent}",
+        f"  export ROSA={reviewer}",
+        f"  export ADA={auditor}",
+        f"  export CALLGATE_URL={url}",
         "",
         "Try:",
         "",
         "  # an allowed call, with what is sensitive masked",
-        f"  {post('/v1/calls', _CALL, '$AGENT')}",
-        "  # a call that waits for a person of sre (it answers 202 after 2 s, and goes on without you)",
-        f"  {post('/v1/calls', _DEPLOY, '$AGENT')} -H 'Prefer: wait=2'",
+        f"  {call('crm.read_customer', {'id': 'c42'})}",
+        "  # a call that waits for a person of sre (after 2 s it goes on without you)",
+        f"  {call('deploys.start', _RELEASE, ' --wait 2')}",
         "  # what waits for rosa, and her vote",
-        f'  curl -s {url}/v1/approvals -H "Authorization: Bearer $ROSA"',
-        f"  .venv/bin/callgate approve CALL_ID --url {url} --token $ROSA",
+        "  CALLGATE_TOKEN=$ROSA .venv/bin/callgate approvals",
+        "  CALLGATE_TOKEN=$ROSA .venv/bin/callgate approve CALL_ID",
         f"  # or in the browser: {url}/approvals, signed in as rosa",
+        "  # the first call over HTTP",
+        f'  curl -s {url}/v1/calls -H "Authorization: Bearer $AGENT" -H "Content-Type: application/json" '
+        f"-d '{json.dumps(_CALL)}'",
         "  # what ada of the auditors sees of it all",
         f'  curl -s {url}/v1/sessions -H "Authorization: Bearer $ADA"',
         "",
