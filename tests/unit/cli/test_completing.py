@@ -36,6 +36,11 @@ def url() -> Iterator[str]:
         thread.join()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.completing._SECONDS", 60.0)  # what it imports may take long the first time
+
+
 def names(url: str, token: str | None, incomplete: str) -> list[tuple[str, str]]:
     context = SimpleNamespace(params={"url": url, "token": token})
     return function_names(cast("typer.Context", context), incomplete)
