@@ -60,7 +60,7 @@ def _extends(path: tuple[str, ...], prefix: tuple[str, ...]) -> bool:
 
 
 def _collect(expression: JsonValue, read: set[tuple[str, ...]], asked: set[tuple[str, ...]]) -> None:
-    path = _path(expression)
+    path = context_path(expression)
     if path is not None:
         read.add(path)
         return
@@ -69,14 +69,14 @@ def _collect(expression: JsonValue, read: set[tuple[str, ...]], asked: set[tuple
             _collect(part, read, asked)
         return
     for operator, operands in expression.items() if isinstance(expression, dict) else ():
-        base = _path(operands["left"]) if operator == "has" else None
+        base = context_path(operands["left"]) if operator == "has" else None
         if base is not None:
             asked |= {(*base, operands["attr"])} if base else set()
         elif operator != "Value":
             _collect(list(operands.values()) if isinstance(operands, dict) else operands, read, asked)
 
 
-def _path(expression: JsonValue) -> tuple[str, ...] | None:
+def context_path(expression: JsonValue) -> tuple[str, ...] | None:
     """`context.input.amount` → ("input", "amount"); None for what is no path from the context."""
     if not isinstance(expression, dict):
         return None
@@ -84,6 +84,6 @@ def _path(expression: JsonValue) -> tuple[str, ...] | None:
         return ()
     access = expression.get(".")
     if isinstance(access, dict) and set(access) == {"left", "attr"}:
-        base = _path(access["left"])
+        base = context_path(access["left"])
         return None if base is None else (*base, access["attr"])
     return None
