@@ -4,7 +4,10 @@ A web page can have its own host name lead to this machine and then ask as if it
 in `Host` and `Origin` that are not known are refused.
 """
 
+import contextlib
+import re
 from collections.abc import Sequence
+from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +21,7 @@ from callgate.ingress_settings import McpSettings
 PATH = "/mcp"
 METADATA = "/.well-known/oauth-protected-resource"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST = re.compile(r"(?:(?P<name>[a-z0-9._~-]+)|\[(?P<address>[0-9a-f:.]+)\])(?::[0-9]*)?")
 
 
 class Address:
@@ -66,13 +70,12 @@ class Address:
         return f"{error.challenge}{',' if '=' in error.challenge else ''} {', '.join(more)}"
 
     def _is_ours(self, host: str) -> bool:
-        if "*" in self._hosts or host in self._hosts:
-            return True
-        return _name(host) in self._hosts
+        name = _name(host)  # also where any will do: the answer quotes it
+        return name is not None and not self._hosts.isdisjoint(("*", host, name))
 
     def _may_ask(self, origin: str) -> bool:
-        parts = urlsplit(origin)
-        return origin in self._origins or (parts.scheme in ("http", "https") and _name(parts.netloc) in _LOOPBACK)
+        scheme, _, host = origin.partition("://")
+        return origin in self._origins or (scheme in ("http", "https") and _name(host) in _LOOPBACK)
 
 
 def origin_of(url: str) -> str:
@@ -80,10 +83,15 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _name(host: str) -> str:
-    """The name in `name:port`, `name` or `[::1]:port`; "" for anything stranger."""
-    if host.startswith("["):
-        name, bracket, port = host[1:].partition("]")
-        return name if bracket and (not port or port[1:].isdigit()) else ""
-    name, _, port = host.partition(":")
-    return name if not port or port.isdigit() else ""
+def _name(host: str) -> str | None:
+    """The name in `name:port`, `name` or `[::1]:port`, in lower case; None for anything stranger."""
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return None
+    name, address = match["name"], match["address"]
+    if name is not None:
+        return name
+    with contextlib.suppress(ValueError):
+        IPv6Address(address)
+        return address
+    return None

@@ -1,6 +1,11 @@
 """Under which names the door is reached, and what a client without a token is told."""
 
+import re
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from callgate.http import Problem
@@ -15,7 +20,7 @@ def address(public_url: str | None = PUBLIC, listen: str = "0.0.0.0:8080", **mor
     return Address(McpSettings.model_validate(more), public_url, listen, ["https://issuer.example"])
 
 
-def refused(headers: dict[str, str], **more: object) -> str | None:
+def refused(headers: dict[str, str], **more: Any) -> str | None:
     try:
         address(**more).check(Headers(headers))
     except Problem as problem:
@@ -35,6 +40,7 @@ def refused(headers: dict[str, str], **more: object) -> str | None:
         ("gate.example.evil.example", "unknown_host"),
         ("gate.example:x", "unknown_host"),
         ("[::1", "unknown_host"),
+        ("[::1]evil", "unknown_host"),
         ("", "unknown_host"),
     ],
 )
@@ -49,8 +55,29 @@ def test_hosts_of_the_operator() -> None:
     assert refused({"host": "ingress:8081"}, hosts=("ingress",)) is None
     assert refused({"host": "anything.example"}, hosts=("*",)) is None
     assert refused({"host": "10.0.0.7:8080"}, listen="10.0.0.7:8080") is None
+    assert refused({"host": "[2001:db8::1]:8080"}, hosts=("*",)) is None
     with pytest.raises(Problem):
         address().check(Headers(raw=[(b"host", b"localhost"), (b"host", b"evil.example")]))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ['a", realm="evil', "a b", "a,b", "a\\", "user@a", "a/b", "a?b", "a:80:90", ":80", "[a]", "[::1", "[1.2.3.4]"],
+)
+def test_any_host_is_a_name_all_the_same(host: str) -> None:
+    """It is quoted in WWW-Authenticate and the metadata."""
+    assert refused({"host": host}, hosts=("*",), public_url=None) == "unknown_host"
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=20))
+def test_no_host_that_is_taken_breaks_the_challenge(host: str) -> None:
+    here, headers = address(None, hosts=("*",)), Headers({"host": host})
+    try:
+        here.check(headers)
+    except Problem:
+        return
+    challenge = here.challenge(Unauthenticated(Refusal.MISSING_TOKEN, "no token"), headers)
+    assert re.fullmatch(r'Bearer resource_metadata="[^"\\ ,]+", scope="openid"', challenge)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +92,9 @@ def test_hosts_of_the_operator() -> None:
         ("http://localhost.evil.example", "unknown_origin"),
         ("http://localhost@evil.example", "unknown_origin"),
         ("ftp://localhost", "unknown_origin"),
+        ("http://[::1", "unknown_origin"),
+        ("http://a]", "unknown_origin"),
+        ("http://localhost/x", "unknown_origin"),
         ("null", "unknown_origin"),
         ("", "unknown_origin"),
     ],
@@ -90,7 +120,7 @@ def test_origins(origin: str, code: str | None) -> None:
         ),
     ],
 )
-def test_what_a_client_without_a_token_is_told(settings: dict[str, object], url: str, metadata: str) -> None:
+def test_what_a_client_without_a_token_is_told(settings: dict[str, Any], url: str, metadata: str) -> None:
     here, headers = address(**settings), Headers({"host": "localhost:8080"})
     assert here.metadata(headers)["resource"] == url
     missing = Unauthenticated(Refusal.MISSING_TOKEN, "no token")
