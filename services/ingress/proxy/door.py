@@ -19,8 +19,9 @@ from contracts.functions import Connection, FunctionSpec, HttpConnection
 from contracts.lifecycle import WAITING_FOR_PEOPLE
 from services.ingress.domain import CallRequest, is_answered
 from services.ingress.doors import FrontDesk
-from services.ingress.headers import SESSION_HEADER, traceparent_of, wait_of
-from services.ingress.intake import bounded_body, caller, in_thread_if_long, key_of
+from services.ingress.headers import traceparent_of, wait_of
+from services.ingress.intake import bounded_body, caller, in_thread_if_long, key_of, named_session
+from services.ingress.leaving import Leaving
 from services.ingress.proxy.answering import CALL_HEADER, about, refused, shown, waits
 from services.ingress.proxy.receiving import PREFIX, Target, check_head, problem_of, received_of, target_of
 
@@ -78,14 +79,14 @@ class ProxyDoor:
         asked = CallRequest(
             f"{target.connection}.{name}",
             arguments,
-            session=request.headers.get(SESSION_HEADER),
+            session=named_session(request),
             key=key_of(request),
             received=received.encode(),
             default_session=_session_of(request),
         )
         trace = traceparent_of(request.headers.getlist("traceparent"))
         try:
-            call = await self._desk.submit(principal, asked, wait.seconds, request.is_disconnected, trace)
+            call = await self._desk.submit(principal, asked, wait.seconds, Leaving(request), trace)
         except Problem as problem:
             if "id" in problem.extra:  # it may have been recorded
                 problem.headers[CALL_HEADER] = problem.extra["id"]
