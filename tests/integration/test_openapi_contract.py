@@ -13,7 +13,7 @@ import pytest
 import requests
 import schemathesis
 from doors import bearer
-from governed_scene import PAY, PAY_ROUTE, POLICIES, Governed, governed
+from governed_scene import PAY, PAY_ROUTE, POLICIES, Governed, eventually, governed
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
@@ -128,7 +128,12 @@ async def happened(scene: Governed) -> Contract:
     """Calls that are done, denied or wait, one of which nobody knows what came, a freeze, a grant and a revocation."""
 
     async def made(path: str, body: Any) -> str:
-        status, document = await scene.request("POST", path, "fay", json=body)
+        async def permitted() -> tuple[int, Any] | None:
+            """Approval takes the policies over within a second of their publication."""
+            answer = await scene.request("POST", path, "fay", json=body)
+            return None if answer[0] == 403 else answer
+
+        status, document = await eventually(permitted)
         assert status == 201, document
         return str(document["id"])
 
