@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request, Response
 from callgate.cedar.published import NoPolicies
 from callgate.http import Problem, answer
 from callgate.identity.authenticator import Authenticator
-from callgate.jsontext import JsonTextError, parse
 from contracts.functions import Catalog
 from contracts.model import JsonValue
 from services.approval.control_documents import (
@@ -21,7 +20,7 @@ from services.approval.control_documents import (
 from services.approval.freezing import Freezing, NotAllowed, UnknownFreeze
 from services.approval.people import person_of
 from services.approval.request_bodies import FREEZE
-from services.approval.routes import read_body
+from services.approval.routes import read_json
 from services.approval.scopes import BadScope, freeze_wanted
 
 BODY_LIMIT = 16 * 1024
@@ -69,12 +68,8 @@ def freeze_routes(freezing: Freezing, catalog: Catalog, authenticator: Authentic
 
 
 async def read_document(request: Request) -> JsonValue:
-    """The JSON body. Problem where it is none."""
-    try:
-        return parse(await read_body(request, BODY_LIMIT), max_depth=6)
-    except JsonTextError as error:
-        problem = Problem(400, "invalid_json", "Send one JSON object in UTF-8.", extra={"problem": error.code})
-    raise problem
+    """What is asked of freezes and the like. Problem where it is no JSON."""
+    return await read_json(request, BODY_LIMIT, max_depth=6)
 
 
 class Refusals:

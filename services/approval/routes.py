@@ -210,15 +210,20 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
+async def read_json(request: Request, limit: int, max_depth: int) -> JsonValue:
+    """The JSON body. Problem where it is none."""
+    try:
+        return parse(await read_body(request, limit), max_depth=max_depth)
+    except JsonTextError as error:
+        problem = Problem(400, "invalid_json", "Send one JSON object in UTF-8.", extra={"problem": error.code})
+    raise problem
+
+
 async def read_members(
     request: Request, limit: int, members: Collection[str], expected: str, max_depth: int = 64
 ) -> dict[str, JsonValue]:
     """The JSON object in the body, with no other members. Problem; `expected` says how to send it."""
-    try:
-        document = parse(await read_body(request, limit), max_depth=max_depth)
-    except JsonTextError as error:
-        problem = Problem(400, "invalid_json", "Send one JSON object in UTF-8.", extra={"problem": error.code})
-        raise problem from None
+    document = await read_json(request, limit, max_depth)
     if not isinstance(document, dict) or not document.keys() <= set(members):
         raise Problem(422, "invalid_request", expected)
     return document

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-SESSION_HEADER = "callgate-session"
+SESSION_HEADER = "Callgate-Session"
 """Names the session of calls whose request has no place for it."""
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  # RFC 9110's token

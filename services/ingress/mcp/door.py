@@ -32,14 +32,14 @@ from contracts.functions import Catalog
 from contracts.identity import Principal
 from contracts.subjects import CallRef
 from services.ingress.doors import FrontDesk
-from services.ingress.headers import traceparent_of
+from services.ingress.headers import SESSION_HEADER, traceparent_of
 from services.ingress.intake import caller, in_thread_if_long, json_body
 from services.ingress.leaving import Leaving
 from services.ingress.mcp.address import METADATA, PATH, Address
 from services.ingress.mcp.asked import Asked
 from services.ingress.mcp.exchange import answered, refused
 from services.ingress.mcp.listing import ToolList
-from services.ingress.mcp.messages import SESSION_HEADER, BadMessage, Message, read_message
+from services.ingress.mcp.messages import BadMessage, Message, read_message
 from services.ingress.mcp.reply import Progress, Reply, Watched
 from services.ingress.mcp.results import is_withdrawn
 from services.ingress.mcp.server import McpServer, build_server

@@ -15,9 +15,7 @@ from callgate.jsontext import JsonTextError, dump, parse
 from services.ingress.domain import SESSION_NAME
 
 SESSION_META = "dev.callgate/session"
-"""Names the Callgate session in a request's `_meta`."""
-SESSION_HEADER = "callgate-session"
-"""The same as a header; `_meta` wins."""
+"""Names the Callgate session in a request's `_meta`, which wins over the header of headers.SESSION_HEADER."""
 _ENVELOPE_DEPTH = 2
 """The message and its `params`, around the arguments."""
 

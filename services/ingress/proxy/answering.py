@@ -10,11 +10,11 @@ from callgate.http import Problem
 from contracts.lifecycle import Call
 from services.ingress.answers import standing
 from services.ingress.calls import Answered
+from services.ingress.headers import SESSION_HEADER
 
 CALL_HEADER: Final = "Callgate-Call"
 STATUS_HEADER: Final = "Callgate-Status"
 """What became of the call: tells a function's own 403 from the policy's."""
-SESSION_HEADER: Final = "Callgate-Session"
 
 _STATUS_OF: Final = {
     "denied": 403,
