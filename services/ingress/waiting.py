@@ -40,6 +40,8 @@ _AGAIN_AFTER = 1.0
 _KEPT_BYTES = 64 * 1024 * 1024
 """Of unread messages for all held calls together; beyond, they are dropped and the log is read instead."""
 _CONNECTION_EVERY = 0.2
+_FOLD_SECONDS = 3.0
+"""For all held calls together, once the process ends: each that is left is told what was known of it before."""
 
 Gone = Callable[[], Awaitable[bool]]
 Told = Callable[[Call], Awaitable[None]]
@@ -68,6 +70,7 @@ class Waiting:
         self._reading = asyncio.Semaphore(_READS_AT_ONCE)
         self.stopping = False
         """The process ends: who waits is told how the call stands, and asks again elsewhere."""
+        self._fold_until = 0.0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -75,8 +78,13 @@ class Waiting:
     def release(self) -> None:
         """Lets go of everybody who waits, now and from now on."""
         self.stopping = True
+        self._fold_until = asyncio.get_running_loop().time() + _FOLD_SECONDS
         for held in tuple(self._held):
             held.wake()
+
+    def may_fold(self) -> bool:
+        """While the process ends: whether there is time to fold what arrived of one more call."""
+        return asyncio.get_running_loop().time() < self._fold_until
 
     def require_room(self) -> None:
         """TooManyHeld where no more calls can be held open."""
@@ -241,8 +249,10 @@ class Held:
         """The call after the next cue, or after `seconds` or the next look without one; and whether there was a cue."""
         pause = _AGAIN_AFTER if self._missed or self._look else self._waiting.pause()
         woken = await self._cued(min(seconds, pause))
-        if self._left or self._waiting.stopping:
+        if self._left:
             return call, woken  # thousands may leave at once, and nobody reads how their calls stand
+        if self._waiting.stopping:
+            return (self._fold(call) if self._waiting.may_fold() else None) or call, woken
         if not woken:
             self._look = True
         return await self._caught_up(call, idle=not woken and pause < seconds), woken

@@ -328,12 +328,19 @@ async def test_tasks_are_not_of_the_handshake(scene: Governed) -> None:
 
 @pytest.mark.parametrize("mode", GENERATIONS)
 async def test_who_waits_is_answered_when_the_process_ends(tmp_path: Path, mode: str) -> None:
+    asked = asyncio.Event()
+
+    async def told(progress: float, total: float | None, message: str | None) -> None:
+        if "waiting for approval" in (message or ""):
+            asked.set()
+
     async with contextlib.AsyncExitStack() as deployment:
         scene = await deployment.enter_async_context(governed(tmp_path))
         with contextlib.suppress(ExceptionGroup):  # what the client still sends as it leaves finds nobody
             async with connected(scene, mode) as client:
-                calling = asyncio.create_task(client.call_tool("shop-pay", {"amount": 250, **PAY}))
-                await asked_for_approval(scene)
+                arguments = {"amount": 250, **PAY}
+                calling = asyncio.create_task(client.call_tool("shop-pay", arguments, progress_callback=told))
+                await asyncio.wait_for(asked.wait(), 20)
                 await deployment.aclose()
                 result = await asyncio.wait_for(calling, 10)
     assert call_of(result)["status"] == "waiting_for_approval"

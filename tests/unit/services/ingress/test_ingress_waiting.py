@@ -222,6 +222,22 @@ async def test_stopping_lets_everybody_go() -> None:
     assert len(waiting) == 0
 
 
+async def test_who_is_let_go_is_told_what_was_heard_while_there_is_time_for_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for seconds, told in ((60.0, 2), (0.0, 1)):
+        monkeypatch.setattr(module, "_FOLD_SECONDS", seconds)
+        world = World(begun())
+        waiting = world.waiting()
+        async with waiting.hold(world.call.ref) as held:
+            waits = asyncio.create_task(answer(held, world.call))
+            await asyncio.wait((waits,), timeout=0)  # it waits now
+            await world.happens(masked())
+            waiting.release()
+            assert len((await waits).chain) == told
+        assert (world.reads, world.looks) == (0, 0)
+
+
 async def test_time_runs_out_with_where_the_call_stands() -> None:
     world = World(begun())
     first = world.call
