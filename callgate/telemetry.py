@@ -120,6 +120,10 @@ def configure_logging(service: str, level: str = "INFO", style: str = "json") ->
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    for library in logging.Logger.manager.loggerDict.values():
+        if isinstance(library, logging.Logger):  # whatever set itself up before would go around this handler
+            library.handlers.clear()
+            library.propagate = True
     for ours in _OURS:
         logging.getLogger(ours).setLevel(level.upper())
     # On the handler, since a logger's own filter does not see what its children log.

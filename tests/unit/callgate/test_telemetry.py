@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -106,6 +107,16 @@ def test_an_exception_is_logged_without_its_text(lines: Lines, style: str) -> No
     assert SECRET not in lines.text
     assert "ValueError at test_telemetry.py:" in lines.text
     assert lines.text.count("\n") == 1
+
+
+def test_a_library_that_set_up_its_own_output_is_heard_as_all_others(lines: Lines) -> None:
+    library = logging.getLogger("uvicorn")
+    library.addHandler(logging.StreamHandler(sys.stderr))
+    library.propagate = False
+    configure_logging("policy", "info")
+    logging.getLogger("uvicorn.error").error("payload %s", SECRET)
+    assert SECRET not in lines.text
+    assert lines.text.count("a library warned at test_telemetry.py:") == 1
 
 
 @pytest.mark.parametrize("style", ["json", "text"])
