@@ -1,15 +1,13 @@
 """Puts masking together. What it does with which event is the table at the end."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 from callgate.catalog import Derived, LiveCatalog
-from callgate.delivery import Delivery, Handler
 from callgate.errors import ConfigurationError
 from callgate.platform import Platform
 from callgate.service import Service
-from contracts.events import ExecutionCompleted, Recorded, Requested
 from contracts.functions import Catalog, Function, ToolSpec
 from contracts.identity import Role
 from contracts.tools import result_schema
@@ -30,8 +28,8 @@ async def build(platform: Platform) -> Service:
         platform.log,
         platform.sealer,
         LiveHints(platform.catalog, "input"),
+        LiveHints(platform.catalog, "output"),
         platform.clock,
-        outputs=LiveHints(platform.catalog, "output"),
         machine=tools.machine,
         strategies=tools.strategies,
         thread_above=-1 if tools.slow else THREAD_ABOVE,
@@ -40,42 +38,32 @@ async def build(platform: Platform) -> Service:
     return Service(
         role=Role.MASKING,
         events={
-            "requested": _knowing(platform.catalog, masking.on_requested),
+            "requested": masking.on_requested,
             "arguments_amended": masking.on_arguments_amended,
-            "execution_completed": _knowing(platform.catalog, masking.on_execution_completed),
+            "execution_completed": masking.on_execution_completed,
             "outcome_settled": masking.on_outcome_settled,
         },
     )
 
 
-class LiveHints(Mapping[str, Hints]):
-    """By a function's name, what its input's or its output's schema says to masking at this moment."""
+class LiveHints:
+    """By a function's name, what its input's or its output's schema says to masking at this moment.
 
-    def __init__(self, catalog: Catalog, which: str) -> None:
+    Others may have met a function that we have not heard of yet, an MCP server's tool: we hear of it before anything is
+    masked for it, since without its annotations more would be shown.
+    """
+
+    def __init__(self, catalog: LiveCatalog, which: Literal["input", "output"]) -> None:
         def read(known: Catalog) -> Mapping[str, Hints]:
             return {function.name: _hints(function, which, _schema(function, which)) for function in known}
 
+        self._catalog = catalog
         self._hints = Derived(catalog, read)
 
-    def __getitem__(self, name: str) -> Hints:
-        return self._hints()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._hints())
-
-    def __len__(self) -> int:
-        return len(self._hints())
-
-
-def _knowing(catalog: LiveCatalog, handler: Handler) -> Handler:
-    """Others may have met a function that we have not heard of yet: what its schema says must be known first."""
-
-    async def handle(recorded: Recorded, delivery: Delivery) -> None:
-        if isinstance(recorded.data, Requested | ExecutionCompleted):
-            await catalog.look_up(recorded.data.function)
-        await handler(recorded, delivery)
-
-    return handle
+    async def __call__(self, function: str) -> Hints:
+        """BrokerAway."""
+        await self._catalog.look_up(function)
+        return self._hints().get(function, NO_HINTS)
 
 
 def _schema(function: Function, which: str) -> Mapping[str, Any] | None:

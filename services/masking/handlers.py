@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 
 from callgate.delivery import Delivery
@@ -32,7 +31,7 @@ from contracts.subjects import CallRef
 from services.masking.amending import amend
 from services.masking.content import MaskedBytes, mask_bytes, mask_headers
 from services.masking.domain import Masked, mask
-from services.masking.hints import NO_HINTS, Hints
+from services.masking.hints import Hints
 from services.masking.machine import Machine
 from services.masking.strategies import Disguise, Strategies
 from services.masking.tokens import Resolved, SessionSecrets, may_hold_tokens, resolve
@@ -40,6 +39,9 @@ from services.masking.tokens import Resolved, SessionSecrets, may_hold_tokens, r
 logger = logging.getLogger("services.masking")
 
 T = TypeVar("T")
+
+HintsOf = Callable[[str], Awaitable[Hints]]
+"""By a function's name, what a schema of it says to masking: also of one that others met first. BrokerAway."""
 
 THREAD_ABOVE: Final = 8 * 1024
 """Bytes above which masking leaves the event loop, so that a large payload does not hold up the small ones: a list of
@@ -58,7 +60,7 @@ class Arguments(NamedTuple):
 
 
 class Masking:
-    """`hints` and `outputs` map a function's name to what its schemas say of its parameters and of its results.
+    """`inputs` and `outputs` tell what a function's schemas say of its parameters and of its results.
 
     `machine` are all the detectors where it is None.
     """
@@ -67,17 +69,17 @@ class Masking:
         self,
         log: Log,
         sealer: Sealer,
-        hints: Mapping[str, Hints],
+        inputs: HintsOf,
+        outputs: HintsOf,
         clock: Callable[[], datetime],
         *,
-        outputs: Mapping[str, Hints] = MappingProxyType({}),
         machine: Machine | None = None,
         thread_above: int = THREAD_ABOVE,
         strategies: Strategies = Strategies(),  # noqa: B008  # immutable
     ) -> None:
         self._log = log
         self._sealer = sealer
-        self._hints = hints
+        self._inputs = inputs
         self._outputs = outputs
         self._machine = machine
         self._thread_above = thread_above
@@ -86,31 +88,29 @@ class Masking:
 
     async def on_requested(self, recorded: Recorded, delivery: Delivery) -> None:
         """2. Seals the effective arguments anew, for policy and executor, with their masked view."""
-        requested = recorded.data
-        assert isinstance(requested, Requested)  # noqa: S101
-        await self._answer(recorded, recorded, lambda: self._asked_for(recorded), delivery)
+        await self._answer(recorded, recorded, lambda _: self._asked_for(recorded), delivery)
 
     async def on_arguments_amended(self, recorded: Recorded, delivery: Delivery) -> None:
         """2, again: as asked for, with every amendment since. What cannot be amended so is uninspectable."""
         call = (await self._log.read(recorded.ref)).around(recorded)
         if call.head_digest != recorded.digest:
             return  # answered already, or no part of the chain
-        await self._answer(call.chain[0], recorded, lambda: self._amended(call), delivery)
+        await self._answer(call.chain[0], recorded, lambda hints: self._amended(call, hints), delivery)
 
     async def _answer(
-        self, asked: Recorded, answers: Recorded, arguments: Callable[[], Awaitable[Arguments]], delivery: Delivery
+        self, asked: Recorded, answers: Recorded, arguments: Callable[[Hints], Awaitable[Arguments]], delivery: Delivery
     ) -> None:
         """`asked` is the call's `requested`."""
         requested = asked.data
         assert isinstance(requested, Requested)  # noqa: S101
+        hints = await self._inputs(requested.function)
         event_id, at, ref = uuid7(), self._clock(), answers.ref
         amended = isinstance(answers.data, ArgumentsAmended)
         data = ArgumentsMasked(
             function=requested.function, principal=requested.principal, arguments=None, view=None, amended=amended
         )
-        hints = self._hints.get(requested.function, NO_HINTS)
         try:
-            document, raw = await arguments()
+            document, raw = await arguments(hints)
             resolved = await self._resolved(document, hints, ref, at)
             # Masked as it came, tokens and all: what they stand for is nothing that a detector could be sure to find.
             masked = await self._masked(document, len(raw), hints, ref, at)
@@ -155,11 +155,10 @@ class Masking:
         raw = await self._sealer.open(requested.arguments, place, "raw")
         return Arguments(await self._in_thread(len(raw), lambda: parse(raw, numbers="exact")), raw)
 
-    async def _amended(self, call: Call) -> Arguments:
+    async def _amended(self, call: Call, hints: Hints) -> Arguments:
         """What the agent asked for, tokens and all, after every amendment: the real values of tokens, as they stand in
         the effective arguments, would not be found again as what they are. Rejected, JsonTextError, BadPatch."""
         document, raw = await self._asked_for(call.chain[0])
-        hints = self._hints.get(call.requested.function, NO_HINTS)
         for recorded in call.chain:
             if isinstance(recorded.data, ArgumentsAmended):
                 place = Place(call.ref, recorded.event.event_id, "patch")
@@ -208,7 +207,7 @@ class Masking:
         status: int,
         content_type: str | None,
         delivery: Delivery,
-        headers: bytes | None = None,
+        headers: MaskedBytes | None = None,
     ) -> None:
         event_id, at = uuid7(), self._clock()
 
@@ -223,12 +222,13 @@ class Masking:
             findings=masked.findings,
             withheld=masked.uninspectable[0] if masked.withheld else None,
             uninspectable=masked.uninspectable,
-            headers=None if headers is None else await sealed(headers, "headers"),
+            headers=None if headers is None else await sealed(headers.data, "headers"),
+            header_findings=() if headers is None else headers.findings,
         )
         try:
             await self._log.append(Draft(event_id, at, data), recorded, traceparent=delivery.traceparent)
         except TooLarge:
-            nothing = {"view": None, "headers": None, "findings": ()}
+            nothing = {"view": None, "headers": None, "findings": (), "header_findings": ()}
             withheld = {"withheld": _TOO_MANY, "uninspectable": (_TOO_MANY,)}
             await self._append_less(data.model_copy(update=nothing | withheld), recorded, delivery)
 
@@ -258,7 +258,7 @@ class Masking:
             return None
         return SessionSecrets.of(ref.session_id, secret)
 
-    async def _mask_headers(self, recorded: Recorded, headers: Sealed | None) -> bytes | None:
+    async def _mask_headers(self, recorded: Recorded, headers: Sealed | None) -> MaskedBytes | None:
         """What may be shown of an answer's headers; None where there are none, or where they do not open."""
         if headers is None:
             return None
@@ -276,7 +276,7 @@ class Masking:
             raw = await self._sealer.open(result, Place(recorded.ref, recorded.event.event_id, "result"), "raw")
         except Rejected as error:
             return MaskedBytes(b"", uninspectable=(error.code,), withheld=True)
-        hints = self._outputs.get(function, NO_HINTS)
+        hints = await self._outputs(function)
         disguise = await self._disguise(recorded.ref, self._clock())
         return await self._in_thread(
             len(raw), lambda: mask_bytes(raw, content_type, hints, machine=self._machine, disguise=disguise)

@@ -1,54 +1,21 @@
 """A catalog that follows CONTROL changes whole, and what is made of it is made anew."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from memory_control import Control
 
 from callgate import catalog as module
 from callgate.catalog import Derived, LiveCatalog
-from callgate.records import Standing
 from contracts.functions import Catalog, FunctionSpec, HttpConnection, McpConnection
-from contracts.identity import Principal, Role
-from contracts.records import RecordData, ToolAccepted, ToolFound, make_record
-from contracts.tools import ToolDefinition
+from contracts.identity import Principal
+from contracts.records import ToolAccepted
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SRE = Principal(id="sam", issuer="https://issuer.test")
 SHOP = HttpConnection(base_url="http://127.0.0.1:1", functions={"pay": FunctionSpec(path="/pay")})
 NOTES = McpConnection(kind="mcp", url="http://127.0.0.1:1/mcp")
-
-
-class Control:
-    """What stands on CONTROL, in the place of the feed that reads it."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Standing] = []
-        self.asked = 0
-        self._take: Callable[[Standing], None] = lambda _: None
-
-    def feed(self, _client: Any, _records: Any, _filter: str, take: Callable[[Standing], None]) -> "Control":
-        self._take = take
-        return self
-
-    def put(self, data: RecordData, subject: str) -> None:
-        record = make_record("r", "test", subject, NOW, data)
-        self.waiting.append(Standing(record, Role.EXECUTOR, "d" * 64, len(self.waiting) + 1))
-
-    def found(self, function: str, description: str | None, subject: str | None = None) -> ToolDefinition | None:
-        definition = None
-        if description is not None:
-            definition = ToolDefinition(tool=function, description=description, input={"type": "object"})
-        data = ToolFound(connection="notes", function=function, definition=definition)
-        self.put(data, subject or f"control.tool.notes.{function}.found")
-        return definition
-
-    async def refresh(self) -> None:
-        self.asked += 1
-        waiting, self.waiting = self.waiting, []
-        for standing in waiting:
-            self._take(standing)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hints_book import HintsBook
 from memory_log import NOW, RITA, Calls, Clock, MemoryLog, MemorySealer, delivery
 
 from callgate.errors import BrokerAway, Rejected
@@ -39,8 +40,8 @@ from services.masking.tokens import SessionSecrets
 
 CARD, OTHER = "4111111111111111", "5555555555554444"
 PROPERTIES = {"card": {"type": "string"}, "account": {"x-callgate-accepts": ["CREDIT_CARD"]}, "url": {"type": "string"}}
-HINTS = {"shop.pay": hints_of({"type": "object", "properties": PROPERTIES})}
-OUTPUTS = {"shop.pay": hints_of({"properties": {"holder": {"x-callgate-mask": "PERSON"}}})}
+HINTS = HintsBook({"shop.pay": hints_of({"type": "object", "properties": PROPERTIES})})
+OUTPUTS = HintsBook({"shop.pay": hints_of({"properties": {"holder": {"x-callgate-mask": "PERSON"}}})})
 ARGUMENTS = {"amount": 400, "card": CARD, "note": "for ann@example.com"}
 
 
@@ -52,8 +53,8 @@ class Scene:
             self.log,
             self.sealer.as_sealer,
             HINTS,
+            OUTPUTS,
             self.log.clock,
-            outputs=OUTPUTS,
             strategies=Strategies.of(StrategySettings.model_validate(strategies)),
         )
 

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from hints_book import HintsBook
 from memory_log import AGENT, GENESIS, NOW, Calls, Clock, MemoryLog, MemorySealer, delivery, new_ref
 
 from callgate.errors import BrokerAway, LostRace, Rejected
@@ -35,15 +36,15 @@ PROPERTIES = {
     "pan": {"type": "string", "x-callgate-mask": "CREDIT_CARD"},
     "card": {"x-callgate-accepts": ["CREDIT_CARD"]},
 }
-HINTS = {"shop.pay": hints_of({"type": "object", "properties": PROPERTIES})}
-OUTPUTS = {"shop.pay": hints_of({"properties": {"holder": {"x-callgate-mask": "PERSON"}}})}
+HINTS = HintsBook({"shop.pay": hints_of({"type": "object", "properties": PROPERTIES})})
+OUTPUTS = HintsBook({"shop.pay": hints_of({"properties": {"holder": {"x-callgate-mask": "PERSON"}}})})
 
 
 class Scene:
     def __init__(self) -> None:
         self.log = MemoryLog(Clock())
         self.sealer = MemorySealer()
-        self.masking = Masking(self.log, self.sealer.as_sealer, HINTS, self.log.clock, outputs=OUTPUTS)
+        self.masking = Masking(self.log, self.sealer.as_sealer, HINTS, OUTPUTS, self.log.clock)
 
     def requested(self, arguments: bytes, function: str = "shop.pay") -> Recorded:
         return Calls(self.log, self.sealer, function, arguments).requested()

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hints_book import HintsBook
 from memory_log import NOW, RITA, Calls, Clock, MemoryLog, MemorySealer, delivery
 
 from callgate.errors import Rejected
@@ -23,7 +24,7 @@ from contracts.events import (
     ResultMasked,
     make_event,
 )
-from services.masking.content import mask_headers
+from services.masking.content import MaskedBytes, mask_headers
 from services.masking.handlers import Masking
 from services.masking.strategies import Strategies
 
@@ -35,7 +36,7 @@ class Scene:
     def __init__(self) -> None:
         self.log = MemoryLog(Clock())
         self.sealer = MemorySealer()
-        self.masking = Masking(self.log, self.sealer.as_sealer, {}, self.log.clock)
+        self.masking = Masking(self.log, self.sealer.as_sealer, HintsBook({}), HintsBook({}), self.log.clock)
 
     def calls(self, **more: Any) -> Calls:
         return Calls(self.log, self.sealer, request=REQUEST, **more)
@@ -137,10 +138,13 @@ async def test_each_header_is_masked_as_a_text(scene: Scene) -> None:
         ["link", "</x>; rel=next"],
         ["link", "</y>"],
     ]
-    assert await scene.headers(scene.completed(json.dumps(headers).encode())) == [
-        ["location", "/proxy/shop/cards/[CREDIT_CARD]"],
-        *headers[1:],
-    ]
+    completed = scene.completed(json.dumps(headers).encode())
+    assert await scene.headers(completed) == [["location", "/proxy/shop/cards/[CREDIT_CARD]"], *headers[1:]]
+    told = scene.log.call(completed.ref).last(ResultMasked)
+    assert told is not None
+    (found,) = told.header_findings
+    assert (found.path, found.entity, found.start, found.end) == ("/location", "CREDIT_CARD", 18, 34)
+    assert not told.findings
 
 
 @pytest.mark.parametrize("more", [{"truncated": True}, {"content_type": "image/png"}])
@@ -154,14 +158,23 @@ async def test_an_answer_for_another_door_has_none(scene: Scene) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b"{}", b"[1]", b'["ab", [1]]', b'[["a"]]', b"\xff"])
 def test_what_is_no_list_of_headers_shows_none(data: bytes) -> None:
-    assert mask_headers(data) == b"[]"
+    assert mask_headers(data) == MaskedBytes(b"[]")
 
 
 def test_headers_that_cannot_be_inspected_are_not_shown() -> None:
-    assert mask_headers(json.dumps([["x-request-id", "x" * (1024 * 1024 + 1)]]).encode()) == b"[]"
+    assert mask_headers(json.dumps([["x-request-id", "x" * (1024 * 1024 + 1)]]).encode()) == MaskedBytes(b"[]")
 
 
 def test_what_is_dropped_goes_with_its_name() -> None:
     strategies = Strategies.of(StrategySettings.model_validate({"default": "drop"}))
     headers = json.dumps([["x-request-id", "ann@example.com"], ["etag", '"v1"']]).encode()
-    assert json.loads(mask_headers(headers, disguise=strategies.disguise(None))) == [["etag", '"v1"']]
+    masked = mask_headers(headers, disguise=strategies.disguise(None))
+    assert json.loads(masked.data) == [["etag", '"v1"']]
+    assert [(found.path, found.entity) for found in masked.findings] == [("/x-request-id", "EMAIL_ADDRESS")]
+
+
+def test_a_header_whose_name_the_upstream_made_up_is_not_quoted_in_the_clear() -> None:
+    masked = mask_headers(json.dumps([["etag", "x"], [f"x-ratelimit-{CARD}", "ann@example.com"]]).encode())
+    assert CARD.encode() not in masked.data
+    assert masked.findings
+    assert all(found.path == "/*" for found in masked.findings)
