@@ -137,7 +137,7 @@ def load(folder: Path, role: Role) -> ServiceKeys:
     return ServiceKeys(
         role=role,
         signer=_signer_in(ring, folder, role),
-        seal=sealing_keys(folder, role),
+        seal=_sealing_keys_in(ring, folder, role),
         ring=Ring(ring, _Reloader(folder, stamp)),
         password=read_password(folder, role),
     )
@@ -147,6 +147,27 @@ def sealing_keys(folder: Path, role: Role) -> dict[str, X25519PrivateKey]:
     """A role's sealing keys by id, as they stand in the folder now. ConfigurationError where one cannot be read."""
     paths = sorted((folder / role).glob("seal-*.key"))
     return {path.stem.removeprefix("seal-"): _sealing_private(path) for path in paths}
+
+
+def _sealing_keys_in(ring: KeyRing, folder: Path, role: Role) -> dict[str, X25519PrivateKey]:
+    """With the one that others seal to now: without it a service would start, and fail its first caller."""
+    held = sealing_keys(folder, role)
+    for key in ring.keys:
+        if (key.role, key.use) != (role, "seal") or key.not_after is not None:
+            continue
+        private = held.get(key.id)
+        if private is None:
+            where = folder / role / f"seal-{key.id}.key"
+            raise ConfigurationError(
+                "key_missing", f"{where} is missing; copy the role's whole folder from the `keys` run of ring.json"
+            )
+        if base64.b64encode(private.public_key().public_bytes_raw()).decode() != key.public:
+            raise ConfigurationError(
+                "key_not_in_ring",
+                f"{folder / role / f'seal-{key.id}.key'} is not the key of that name in ring.json; "
+                "copy both from the same `keys` run",
+            )
+    return held
 
 
 def read_password(folder: Path, role: Role) -> str:

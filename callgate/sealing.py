@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from callgate.errors import Rejected, Retryable
+from callgate.errors import ConfigurationError, Rejected, Retryable
 from callgate.ids import token
 from callgate.keyring import Ring
 from contracts.events import DataClass, PayloadRef, Sealed
@@ -175,11 +175,12 @@ class Sealer:
     def role_secrets(self, purpose: str, at: datetime) -> dict[str, bytes]:
         """32 bytes for one purpose, from each of the role's own sealing keys in force, by its id, the newest first.
 
-        The same in every replica of this role and after a restart; `keys rotate` ends those of the former key.
+        The same in every replica of this role and after a restart; `keys rotate` ends those of the former key. Never
+        none: Retryable(`sealing_key_away`) where the ring of a rotation came before its keys.
         """
         in_force = [key_id for key_id, _ in reversed(self._ring.readers((self._role,), at))]
         if not self._private.keys() >= set(in_force):
-            self._private |= self._reload()
+            self._take_up_new_keys()
         secrets = {}
         for key_id in in_force:
             private = self._private.get(key_id)
@@ -188,6 +189,8 @@ class Sealer:
                 secrets[key_id] = HKDF(SHA256(), _KEY_BITS // 8, salt=None, info=info).derive(
                     private.private_bytes_raw()
                 )
+        if not secrets:
+            raise self._key_away("the ring names newer sealing keys than this service holds")
         return secrets
 
     async def _ciphertext(self, sealed: Sealed, session_id: str) -> bytes:
@@ -256,13 +259,22 @@ class Sealer:
         if not any(wrap.reader_key_id in self._private for wrap in wraps):
             if not any(self._may_be_ours(wrap.reader_key_id) for wrap in wraps):
                 raise Rejected("not_a_reader", f"{self._role} may not read this payload")
-            self._private |= self._reload()
+            self._take_up_new_keys()
         for wrap in wraps:
             private = self._private.get(wrap.reader_key_id)
             if private is not None:
                 return wrap, private
-        logger.warning("sealed to a newer key than this service holds", extra={"service": self._role})
-        raise Retryable("sealing_key_away", f"{self._role}'s keys were rotated; give it the new ones")
+        raise self._key_away("sealed to a newer key than this service holds")
+
+    def _take_up_new_keys(self) -> None:
+        try:
+            self._private |= self._reload()
+        except ConfigurationError as error:  # those in hand still count
+            logger.error("the service's new sealing key cannot be read", extra={"code": error.code})
+
+    def _key_away(self, why: str) -> Retryable:
+        logger.warning(why, extra={"service": self._role})
+        return Retryable("sealing_key_away", f"{self._role}'s keys were rotated; give it the new ones")
 
     def _may_be_ours(self, key_id: str) -> bool:
         """Whether the ring says that a sealing key is ours, or knows nothing of it, since it may lag too."""

@@ -237,6 +237,28 @@ def test_a_key_of_another_run_or_kind_is_refused(folder: Path, tmp_path: Path) -
         keys.load(folder, Role.MASKING)
 
 
+@pytest.mark.parametrize("role", sorted(keys.SEALED_TO))
+def test_a_service_does_not_start_without_the_sealing_key_that_others_seal_to(folder: Path, role: Role) -> None:
+    former = next((folder / role).glob("seal-*.key"))
+    keys.rotate(folder, role, LATER)
+    (current,) = set((folder / role).glob("seal-*.key")) - {former}
+    good = current.read_bytes()
+    current.write_bytes(former.read_bytes())
+    with pytest.raises(ConfigurationError, match="key_not_in_ring") as caught:
+        keys.load(folder, role)
+    assert str(current) in caught.value.detail
+    current.write_text("")
+    with pytest.raises(ConfigurationError, match="key_unreadable"):
+        keys.load(folder, role)
+    current.unlink()
+    with pytest.raises(ConfigurationError, match="key_missing") as caught:
+        keys.load(folder, role)
+    assert str(current) in caught.value.detail
+    current.write_bytes(good)
+    former.unlink()  # erased on purpose: what was sealed to it is lost, and the service goes on
+    assert list(keys.load(folder, role).seal) == [current.stem.removeprefix("seal-")]
+
+
 def test_a_retired_signing_key_starts_no_service(folder: Path) -> None:
     old = (folder / "policy" / "sign.key").read_bytes()
     keys.rotate(folder, Role.POLICY, LATER)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sealing_fakes import NOW, Keys, public
 
-from callgate.errors import Rejected, Retryable
+from callgate.errors import ConfigurationError, Rejected, Retryable
 from callgate.ids import uuid7
 from callgate.keyring import Ring, RingKey
 from callgate.sealing import INLINE_LIMIT, READERS, Place, Sealer
@@ -371,3 +371,25 @@ def test_a_roles_secret_is_its_own_and_ends_with_its_key(keys: Keys) -> None:
     assert list(rotated.role_secrets("cookies", NOW + timedelta(minutes=5))) == ["approval-new"]
     behind = Sealer(Role.APPROVAL, ring, held, store, keys.payloads)
     assert list(behind.role_secrets("cookies", NOW)) == ["approval-seal"]
+    nowhere = Sealer(Role.APPROVAL, ring, held, store, keys.payloads)
+    with pytest.raises(Retryable, match="sealing_key_away"):  # and never none, with which nothing can be done
+        nowhere.role_secrets("cookies", NOW + timedelta(minutes=5))
+
+
+def test_new_sealing_keys_that_cannot_be_read_leave_those_in_hand(keys: Keys, caplog: pytest.LogCaptureFixture) -> None:
+    def damaged() -> dict[str, X25519PrivateKey]:
+        raise ConfigurationError("key_unreadable", "approval/seal-x.key is no private key")
+
+    fresh = RingKey(
+        id="approval-new",
+        role=Role.APPROVAL,
+        use="seal",
+        public=public(X25519PrivateKey.generate()),
+        not_before=NOW,
+    )
+    ring = Ring(keys.document.model_copy(update={"keys": (*keys.document.keys, fresh)}))
+    store = keys.session_keys.of(Role.APPROVAL)
+    held = {"approval-seal": keys.seal[Role.APPROVAL]}
+    sealer = Sealer(Role.APPROVAL, ring, held, store, keys.payloads, damaged)
+    assert list(sealer.role_secrets("cookies", NOW)) == ["approval-seal"]
+    assert caplog.messages == ["the service's new sealing key cannot be read"]
