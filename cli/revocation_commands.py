@@ -19,7 +19,9 @@ def revoke(
     subject: Annotated[str | None, typer.Option(help="An agent or a person, by the identity policies see.")] = None,
     jti: Annotated[str | None, typer.Option(help="One token, by its `jti`; with --issuer.")] = None,
     issuer: Annotated[str | None, typer.Option(help="Of this issuer only.")] = None,
-    so_far: Annotated[bool, typer.Option("--so-far", help="With --subject: only tokens issued before now.")] = False,
+    so_far: Annotated[
+        bool, typer.Option("--so-far", help="With --subject: only tokens issued until now; its issuer's leeway counts.")
+    ] = False,
     lasts: Annotated[str | None, typer.Option("--for", help="How long, e.g. 2h; until it is lifted otherwise.")] = None,
     as_json: JsonOption = False,
     url: UrlOption = DEFAULT_URL,

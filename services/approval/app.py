@@ -115,6 +115,7 @@ async def build(platform: Platform) -> Service:
         policies=policies,
         catalog=platform.catalog,
         clock=platform.clock,
+        leeways={issuer.issuer: issuer.leeway for issuer in settings.identity.issuers},
     )
     tool_changes = ToolChanges(platform.catalog, platform.records, policies, platform.clock)
     hooked = told.hook(approval, authenticator, identity.revocations.ended)

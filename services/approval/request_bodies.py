@@ -71,7 +71,10 @@ REVOCATION = _body(
     scope={"enum": ["subject", "token"]},
     target={**_TEXT, "description": "The subject as policies name it, or the token's jti."},
     issuer={**_PERHAPS, "description": "Needed with a token."},
-    issued_so_far={"type": "boolean", "description": "Of a subject: only tokens issued before now."},
+    issued_so_far={
+        "type": "boolean",
+        "description": "Of a subject: only tokens issued until now, and in the leeway of its issuer.",
+    },
     reason=_REASON,
     **{"for": _FOR},
 )

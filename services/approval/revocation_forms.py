@@ -12,7 +12,7 @@ _FIELDS = {"scope", "target", "issuer", "issued_so_far", "reason", "for"}
 
 @dataclass(frozen=True, slots=True)
 class RevocationWanted:
-    """A well-formed wish to revoke. `issued_so_far`: only tokens issued before now. `lasts` None: until lifted."""
+    """A well-formed wish to revoke. `issued_so_far`: only tokens issued until now. `lasts` None: until lifted."""
 
     scope: Literal["subject", "token"]
     target: str

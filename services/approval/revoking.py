@@ -5,8 +5,8 @@ may take such a token for half a second more. What was asked before goes on: a f
 """
 
 import logging
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 
 from callgate.cedar.entities import scope_entity
 from callgate.cedar.people import Right
@@ -47,13 +47,16 @@ class Revoking:
         policies: PublishedPolicies,
         catalog: Catalog,
         clock: Callable[[], datetime],
+        leeways: Mapping[str, float],
     ) -> None:
+        """`leeways`: by issuer, how many seconds its clock may be ahead of ours."""
         self._records = records
         self._sealer = sealer
         self._book = book
         self._policies = policies
         self._catalog = catalog
         self._clock = clock
+        self._leeways = leeways
 
     async def revoke(self, person: Principal, wanted: RevocationWanted) -> Revocation:
         """The revocation, in force. NotAllowed."""
@@ -65,7 +68,7 @@ class Revoking:
             scope=wanted.scope,
             target=wanted.target,
             issuer=wanted.issuer,
-            issued_before=at if wanted.issued_so_far else None,
+            issued_before=self._issued_by(at, wanted.issuer) if wanted.issued_so_far else None,
             by=person,
             reason=reason,
             expires_at=at + wanted.lasts if wanted.lasts is not None else None,
@@ -105,6 +108,12 @@ class Revoking:
         except Rejected:
             return None
         return text.decode(errors="replace")
+
+    def _issued_by(self, now: datetime, issuer: str | None) -> datetime:
+        """What no token issued until now has in its `iat`, though the issuer's clock be ahead as far as it is forgiven.
+        Those of the next seconds end with them: nobody can tell which came first."""
+        leeways = [leeway for name, leeway in self._leeways.items() if issuer in (None, name)]
+        return now + timedelta(seconds=max(leeways, default=0.0))
 
     def _known(self, revocation_id: str) -> Revocation:
         revocation = self._book.get(revocation_id)

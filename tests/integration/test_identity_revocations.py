@@ -2,13 +2,16 @@
 
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from governed_scene import POLICIES, Governed, eventually, governed
 
+from cli.dev_issuer import DevIssuer
 from contracts.identity import Role
 from contracts.records import Revoked
 from contracts.subjects import CONTROL, revocation_subject
@@ -19,6 +22,8 @@ permit(principal in Group::"finance", action in [Action::"revoke", Action::"unre
 @id("sre-revokes-agents")
 permit(principal in Group::"sre", action == Action::"revoke", resource) when { resource.kind == "agent" };
 """
+LEEWAY = 30.0
+"""Of the scene's issuer, as where nobody says another."""
 ASK = {"function": "shop.look", "arguments": {"id": "c_1"}}
 
 
@@ -118,16 +123,33 @@ async def test_a_reviewer_who_is_revoked_cannot_decide_nor_audit(scene: Governed
     assert (await scene.request("GET", "/v1/approvals", "fay"))[0] == 200
 
 
-async def test_tokens_issued_so_far_end_and_later_ones_count(scene: Governed) -> None:
-    old = scene.issuer.mint("support-bot")
-    await revoke(scene, scope="subject", target="support-bot", issued_so_far=True)
-    assert (await refused(scene, old))["code"] == "revoked"
+def minted(scene: Governed, ahead: float) -> str:
+    """A token of the issuer, were its clock so many seconds ahead of ours."""
+    issuer = scene.issuer
+    return DevIssuer(issuer.keys, issuer.url, audience=issuer.audience, clock=lambda: time.time() + ahead).mint(
+        "support-bot"
+    )
 
-    async def fresh() -> bool | None:  # `iat` has whole seconds: one of this second may be from before
-        return (await tried(scene, scene.issuer.mint("support-bot")))[0] == 200 or None
+
+@pytest.mark.parametrize("of_issuer", [True, False])
+async def test_tokens_issued_so_far_end_and_later_ones_count(scene: Governed, of_issuer: bool) -> None:
+    old = [minted(scene, -5.0), minted(scene, 0.0), minted(scene, 10.0), minted(scene, LEEWAY - 1.0)]
+    for token in old:
+        await accepted(scene, token)
+    named = {"issuer": scene.issuer.url} if of_issuer else {}
+    revoked = await revoke(scene, scope="subject", target="support-bot", issued_so_far=True, **named)
+    before, since = (datetime.fromisoformat(revoked[name]) for name in ("issued_before", "since"))
+    assert before - since == timedelta(seconds=LEEWAY)
+    for token in old:
+        assert (await refused(scene, token))["code"] == "revoked"
+
+    async def fresh() -> bool | None:
+        """With the `iat` of what is issued once the leeway is over."""
+        return (await tried(scene, minted(scene, LEEWAY)))[0] == 200 or None
 
     await eventually(fresh)
-    assert (await tried(scene, old))[0] == 401
+    for token in old:
+        assert (await tried(scene, token))[0] == 401
 
 
 async def test_a_replica_that_starts_later_knows_what_was_revoked(scene: Governed) -> None:
