@@ -23,6 +23,7 @@ from mcp_types import (
     TextResourceContents,
     Tool,
 )
+from starlette.applications import Starlette
 
 CARD = "4111 1111 1111 1111"
 PIXEL = base64.b64encode(b"\x89PNG" + bytes(range(200))).decode()
@@ -100,7 +101,13 @@ def _everything() -> list[Any]:
 async def served(here: Everything, port: int = 0) -> AsyncIterator[str]:
     """The server over Streamable HTTP, in both generations; its URL."""
     server: Server[Any] = Server("everything", on_list_tools=here.list_tools, on_call_tool=here.call)
-    app = server.streamable_http_app()
+    async with serving_mcp(server.streamable_http_app(), port) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def serving_mcp(app: Starlette, port: int = 0) -> AsyncIterator[str]:
+    """An MCP server's application, served on loopback; its URL."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
