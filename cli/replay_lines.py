@@ -104,7 +104,10 @@ def _settled(step: Step) -> str:
 def _result(step: Step) -> str:
     data = step.recorded.data
     assert isinstance(data, e.ResultMasked)
-    return f"status {data.status} " + (f"withheld: {data.withheld}" if data.withheld else _payload(step, "response"))
+    if data.withheld:
+        return f"status {data.status} withheld: {data.withheld}"
+    headers = _payload(step, "response_headers")
+    return f"status {data.status} {_payload(step, 'response')}" + (f" headers: {headers}" if headers else "")
 
 
 def _cancelled(step: Step) -> str:

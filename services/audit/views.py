@@ -35,7 +35,7 @@ _SHOWN: dict[type[EventData], dict[str, str]] = {
     VoteCast: {"reason": "reason"},
     ArgumentsAmended: {"reason": "reason"},
     OutcomeSettled: {"reason": "reason", "evidence": "evidence"},
-    ResultMasked: {"view": "response"},
+    ResultMasked: {"view": "response", "headers": "response_headers"},
 }
 _LONG = 2**63
 

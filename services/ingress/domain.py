@@ -216,6 +216,8 @@ def outcome_of(
 
 def _result(data: ResultMasked, opened: bytes | None, unopened: str | None) -> dict[str, Any]:
     part: dict[str, Any] = {"findings": findings_of(data.findings)}
+    if data.header_findings:
+        part["header_findings"] = findings_of(data.header_findings)
     withheld = data.withheld or unopened
     if withheld is None and opened is not None:
         body = shown(opened, data.content_type)

@@ -112,6 +112,11 @@ OUTCOME: dict[str, Any] = {
             "items": {"type": "object", "properties": {"path": _TEXT, "entity": _TEXT}},
             "description": "Where the result was masked, and what it was.",
         },
+        "header_findings": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"path": _TEXT, "entity": _TEXT}},
+            "description": "Which headers of the proxy's answer were masked (`/location`), and what it was.",
+        },
         "result": {
             "type": "object",
             "description": "The function's own answer, masked.",

@@ -119,6 +119,7 @@ def _details(recorded: Recorded) -> dict[str, Any]:
         case OutcomeSettled():
             return {"outcome": data.outcome}
         case ResultMasked():
-            return {"status": data.status, "findings": findings_of(data.findings), "withheld": data.withheld}
+            told = {"status": data.status, "findings": findings_of(data.findings), "withheld": data.withheld}
+            return told | ({"header_findings": findings_of(data.header_findings)} if data.header_findings else {})
         case _:
             return {}

@@ -61,18 +61,20 @@ def mask_bytes(
     return _text(data, encoding, masking)
 
 
-def mask_headers(data: bytes, *, machine: Machine | None = None, disguise: Disguise = REDACTED) -> bytes:
-    """Masks each value of a JSON array of headers, [name, value], as a text under its name. Never raises: what is
-    none, or cannot be inspected, is an empty array; a value that is to be left out is left out with its name."""
+def mask_headers(data: bytes, *, machine: Machine | None = None, disguise: Disguise = REDACTED) -> MaskedBytes:
+    """Masks each value of a JSON array of headers, [name, value], as a text under its name, which is the path of what
+    is found there. Never raises: what is none, or cannot be inspected, is an empty array; a value that is to be left
+    out is left out with its name."""
     try:
         headers = [(str(name), str(value)) for name, value in parse(data)]
     except (JsonTextError, TypeError, ValueError):
-        return dump([])
+        return MaskedBytes(dump([]))
     masked = mask([{name: value} for name, value in headers], machine=machine, disguise=disguise)
     if masked.uninspectable or not isinstance(masked.view, list):
-        return dump([])
+        return MaskedBytes(dump([]))
     shown = ((name, member.get(name)) for (name, _), member in zip(headers, masked.view, strict=True))
-    return dump([[name, value] for name, value in shown if isinstance(value, str)])
+    kept = [[name, value] for name, value in shown if isinstance(value, str)]
+    return MaskedBytes(dump(kept), tuple(_by_name(finding) for finding in masked.findings))
 
 
 def _json(data: bytes, depth: int, masking: _Masking) -> MaskedBytes:
@@ -106,6 +108,11 @@ def _content_type(header: str) -> tuple[str, str | None]:
         if name.strip() == "charset":
             return media_type.strip(), value.strip().strip('"')
     return media_type.strip(), None
+
+
+def _by_name(finding: Finding) -> Finding:
+    """`/0/location` → `/location`: which line it was says nothing, since some are left out."""
+    return finding.model_copy(update={"path": "/" + finding.path[1:].partition("/")[2]})
 
 
 def _withheld(code: str) -> MaskedBytes:

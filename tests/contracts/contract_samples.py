@@ -62,7 +62,9 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
         request=None,
     ),
     e.Allowed(**_JUDGED, grant=None),
-    e.Denied(**_JUDGED, code="input_invalid", problems=(e.InputProblem(pointer="/amount", keyword="type"),)),
+    e.Denied(
+        **_JUDGED, code="input_invalid", problems=(e.InputProblem(pointer="/amount", keyword="type"),), freeze=None
+    ),
     e.ApprovalRequired(**_JUDGED, requirements=(REQUIREMENT,)),
     e.VoteCast(
         reviewer=REVIEWER,
@@ -88,8 +90,8 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
         duration_ms=12.345,
         headers=None,
     ),
-    e.ExecutionFailed(code="connection_refused"),
-    e.OutcomeUnknown(code="upstream_timeout"),
+    e.ExecutionFailed(code="connection_refused", freeze=None),
+    e.OutcomeUnknown(code="upstream_timeout", freeze=None),
     e.OutcomeSettled(by=REVIEWER, outcome="done", result=INLINE, evidence=INLINE, reason=INLINE, proof=PROOF),
     e.ResultMasked(
         status=200,
@@ -99,8 +101,9 @@ EVENT_SAMPLES: tuple[e.EventData, ...] = (
         withheld="response_cut_off",
         uninspectable=("response_cut_off",),
         headers=None,
+        header_findings=(),
     ),
-    e.Cancelled(by="agent-7", code="withdrawn"),
+    e.Cancelled(by="agent-7", code="withdrawn", freeze=None),
 )
 
 FORMER_SAMPLES: tuple[e.EventData, ...] = (

@@ -3,10 +3,13 @@
 import json
 from collections.abc import AsyncIterator
 
+import orjson
 import pytest
 import pytest_asyncio
 from governed_scene import CARD, TOKEN, Governed, governed
 from proxy_scene import LOOK, SEARCH, answers, ask, seen, values
+
+from services.audit.views import replay, session_chains
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -117,6 +120,15 @@ async def test_the_answer_comes_back_masked_with_its_headers(scene: Governed) ->
         "x-ratelimit-remaining": "7",
         "retry-after": "3",
     }
+    outcome = await scene.outcome(answer.call)
+    assert outcome["header_findings"] == [{"path": "/location", "entity": "CREDIT_CARD"}]
+    assert outcome["findings"] == [{"path": "/card", "entity": "CREDIT_CARD"}]
+    (chain,) = await session_chains(scene.audit.log, scene.partitions, answer.call.session_id)
+    shown = (await replay(chain, scene.audit.sealer, scene.audit.records)).shown()["steps"][-1]
+    headers = dict(orjson.loads(orjson.dumps(shown["response_headers"])))
+    assert (headers["location"], headers["etag"]) == ("/proxy/api/customers/c43?card=[CREDIT_CARD]", '"v8"')
+    (found,) = shown["header_findings"]
+    assert (found["path"], found["entity"]) == ("/location", "CREDIT_CARD")
 
 
 @pytest.mark.parametrize("status", [204, 304])

@@ -15,7 +15,8 @@ OUTCOME_TOOL, CANCEL_TOOL = "callgate_outcome", "callgate_cancel"
 OWN_TOOLS = frozenset({OUTCOME_TOOL, CANCEL_TOOL})
 """Tools of the door's own. No function's tool can be called that: those have a hyphen."""
 CALL_META = "dev.callgate/call"
-_KEPT = ("id", "session", "function", "status", "code", "policies", "findings", "withheld", "approvals")
+_FOUND = ("findings", "header_findings", "withheld")
+_KEPT = ("id", "session", "function", "status", "code", "policies", *_FOUND, "approvals")
 
 
 def result_of(document: Mapping[str, Any]) -> CallToolResult:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from cli.replay_lines import replay_lines
-from contracts.events import Allowed, GrantUse
+from contracts.events import Allowed, ExecutionCompleted, ExecutionStarted, GrantUse, ResultMasked
 from services.audit.views import Replayed, Step
-from tests.memory_log import Calls, MemoryLog, MemorySealer
+from tests.memory_log import NOW, Calls, MemoryLog, MemorySealer
 
 
 def test_a_call_that_a_grant_let_through_names_the_grant() -> None:
@@ -58,3 +58,21 @@ def test_a_grant_is_told_with_its_granter_and_whether_it_is_proven(granted: dict
         replace(Step(recorded), granted=granted if recorded.name == "allowed" else None) for recorded in call.chain
     ]
     assert list(replay_lines(Replayed(call, tuple(steps), ())))[3].endswith(told)
+
+
+def test_an_answer_of_the_proxy_is_shown_with_its_headers() -> None:
+    calls = Calls(MemoryLog(), MemorySealer())
+    ref = calls.allowed("b" * 64).ref
+    calls.log.put(ref, ExecutionStarted(instance="e1", attempt=1, deadline=NOW))
+    sealed = calls.masked().event.data.view
+    calls.log.put(
+        ref, ExecutionCompleted(function="shop.pay", status=201, result=sealed, size=2, duration_ms=1, headers=sealed)
+    )
+    calls.log.put(ref, ResultMasked(status=201, view=sealed, headers=sealed))
+    call = calls.log.call(ref)
+    opened = {"response": b"{}", "response_headers": b'[["location","/proxy/crm/[CREDIT_CARD]"]]'}
+    steps = [replace(Step(recorded), opened=opened) for recorded in call.chain]
+    (*_, told, _) = replay_lines(Replayed(call, tuple(steps), ()))
+    assert told.endswith('status 201 {} headers: [["location","/proxy/crm/[CREDIT_CARD]"]]')
+    (*_, told, _) = replay_lines(Replayed(call, tuple(map(Step, call.chain)), ()))
+    assert told.endswith("status 201")

@@ -23,7 +23,7 @@ from ingress_calls import (
 )
 
 from callgate.ids import mint_session, name_session, owns_session
-from contracts.events import Cancelled, OutcomeSettled, OutcomeUnknown, Rejected, Requested
+from contracts.events import Cancelled, Finding, OutcomeSettled, OutcomeUnknown, Rejected, Requested
 from contracts.functions import Catalog, HttpConnection
 from contracts.identity import Principal
 from contracts.lifecycle import ANSWERING, NOTHING, TERMINAL, TRANSITIONS, Call
@@ -43,6 +43,7 @@ from services.ingress.domain import (
     secret_of,
     session_of,
 )
+from services.ingress.views import summary_of
 
 STATES = every_state()
 HERE = frozenset({Partition(1, 0)})
@@ -186,6 +187,17 @@ def test_the_result_is_the_view_with_its_numbers_as_they_came() -> None:
     assert b'"body":{"n":1.10,"card":"[CREDIT_CARD]"}' in orjson.dumps(document)
     assert document["findings"] == [{"path": "/card", "entity": "CREDIT_CARD"}]
     assert "withheld" not in document
+    assert "header_findings" not in document
+
+
+def test_what_was_found_in_headers_is_told_apart_from_the_body() -> None:
+    found = Finding(path="/location", entity="CREDIT_CARD", start=0, end=16)
+    call = then(completed(), result().model_copy(update={"header_findings": (found,)}))
+    told = {"header_findings": [{"path": "/location", "entity": "CREDIT_CARD"}]}
+    document = outcome_of(call, b"{}")
+    assert document.items() >= told.items()
+    assert document["findings"] == [{"path": "/card", "entity": "CREDIT_CARD"}]
+    assert summary_of(call.chain[-1]).items() >= told.items()
 
 
 @pytest.mark.parametrize(
