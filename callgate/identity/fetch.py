@@ -6,7 +6,7 @@ from typing import Protocol
 import aiohttp
 
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
-"""Uncompressed, so that the limit counts what came over the network."""
+"""Uncompressed, and nothing else is read: what a compressed document comes to is known only once it is unpacked."""
 
 
 class FetchFailed(Exception):
@@ -16,8 +16,8 @@ class FetchFailed(Exception):
 class Fetcher(Protocol):
     """GETs one document.
 
-    Returns the whole body of a 200 answer. Anything else (other status, redirect, too long, too slow, no connection)
-    is FetchFailed. Never follows a redirect: the URL is the operator's choice and the trust anchor.
+    Returns the whole body of a 200 answer. Anything else (other status, redirect, too long, compressed, too slow, no
+    connection) is FetchFailed. Never follows a redirect: the URL is the operator's choice and the trust anchor.
     """
 
     async def get(self, url: str) -> bytes: ...
@@ -27,7 +27,8 @@ class Poster(Protocol):
     """POSTs one urlencoded form.
 
     Returns status and whole body, whatever the status: an error has a code to read. Never follows a redirect, which
-    would carry the client's secret elsewhere. FetchFailed where there is no answer, or one too long or too slow.
+    would carry the client's secret elsewhere. FetchFailed where there is no answer, or one too long, compressed or too
+    slow.
     """
 
     async def post(self, url: str, form: Mapping[str, str], authorization: str | None) -> tuple[int, bytes]: ...
@@ -56,8 +57,16 @@ class AiohttpFetcher:
     ) -> tuple[int, bytes]:
         try:
             async with self._session.request(
-                method, url, data=form, timeout=self._timeout, allow_redirects=False, headers=headers
+                method,
+                url,
+                data=form,
+                timeout=self._timeout,
+                allow_redirects=False,
+                headers=headers,
+                auto_decompress=False,
             ) as response:
+                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                    raise FetchFailed("the issuer's document is compressed, which was not asked for")
                 body = bytearray()
                 async for chunk in response.content.iter_chunked(16 * 1024):
                     body += chunk

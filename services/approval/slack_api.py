@@ -16,6 +16,8 @@ from services.approval.channels import SendFailed
 from services.approval.secret_files import SecretMissing, read_secret
 
 TIMEOUT = 10
+_LIMIT = 4 * 1024 * 1024
+"""Bytes of an answer, unpacked. A page of a channel's history has some hundred KB."""
 CODE_PREFIX = "slack_"
 _KNOWN_ERRORS = frozenset(
     {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope"}
@@ -31,6 +33,27 @@ def silent_logger() -> logging.Logger:
     silent = logging.getLogger("services.approval.slack.sdk")
     silent.setLevel(logging.CRITICAL + 1)
     return silent
+
+
+class _Bounded(aiohttp.ClientResponse):
+    """An answer read up to the limit. The SDK asks for all of it, and aiohttp unpacks what is compressed."""
+
+    async def read(self) -> bytes:
+        if self._body is None:  # where `text` and `json` look as well
+            body = bytearray()
+            async for chunk in self.content.iter_chunked(64 * 1024):
+                body += chunk
+                if len(body) > _LIMIT:
+                    self.close()
+                    raise aiohttp.ClientPayloadError("the answer is too long")
+            self._body = bytes(body)
+        return self._body
+
+
+def slack_session() -> aiohttp.ClientSession:
+    """What `SlackApi` sends with; the caller closes it."""
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout, response_class=_Bounded)
 
 
 class SlackApi:

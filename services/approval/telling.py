@@ -24,7 +24,7 @@ from services.approval.mail import Mail, tls_context
 from services.approval.notice_routes import notice_routes
 from services.approval.secret_files import SecretMissing, read_secret, require_secret
 from services.approval.slack import Slack
-from services.approval.slack_api import SlackApi
+from services.approval.slack_api import SlackApi, slack_session
 from services.approval.slack_interactions import KEPT, Interactions, SocketMode, interaction_routes
 from services.approval.slack_messages import Messages
 from services.approval.teams import Teams
@@ -105,7 +105,7 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies, histo
     settings = platform.settings.approval
     public_url = platform.settings.public_url or f"http://{platform.settings.listen}"
     _require_secrets(platform)
-    http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=10))
+    http = slack_session()
     webhooks = Webhooks(settings.webhooks, platform.clock, public_url, platform.settings.deployment)
     media: list[Medium] = [webhooks] if settings.webhooks else []
     teams = Teams(settings.teams, policies, public_url) if settings.teams is not None else None
