@@ -13,7 +13,7 @@ ARGS ?=
 UPGRADE ?=
 
 .DEFAULT_GOAL := setup
-.PHONY: setup help demo up test lint types imports pytest format bench bench-approvals bench-idle bench-masking lock schemas clean
+.PHONY: setup help demo up test lint types imports pytest format bench bench-approvals bench-idle bench-listing bench-masking lock schemas clean
 
 setup: $(READY) ## set up .venv; then everything answers to .venv/bin/callgate
 
@@ -70,6 +70,9 @@ bench-approvals: $(READY) ## measure what reviewers wait for; ARGS="--waiting N 
 
 bench-idle: $(READY) ## measure what a call costs that waits; ARGS="--waiting N --looks"
 	@$(BIN)/python -m bench.idle $(ARGS)
+
+bench-listing: $(READY) ## measure what a page of a long session costs; ARGS="--calls N --page N"
+	@$(BIN)/python -m bench.listing $(ARGS)
 
 bench-masking: $(READY) ## measure masking; ARGS="--presidio --cases FILE --sentences FILE" does more
 	@$(BIN)/python -m bench.masking $(ARGS)

@@ -122,6 +122,9 @@ class MemoryLog:
     async def read_session(self, partition: Partition, session_id: str) -> list[Chain]:
         raise NotImplementedError
 
+    async def read_begun(self, partition: Partition, session_id: str, after: int, limit: int) -> list[Chain]:
+        raise NotImplementedError
+
     def follow(self, partition: Partition, after: int = 0, event: str = "*") -> AsyncIterator[Recorded | Alien]:
         raise NotImplementedError
 

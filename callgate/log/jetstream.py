@@ -18,7 +18,7 @@ from callgate.log.messages import CE_TYPE, TRACEPARENT, Alien, Message, Verifier
 from callgate.log.protocol import Chain, Draft, Origin
 from callgate.signing import SIGNATURE_HEADER, Signer
 from callgate.telemetry import events_appended
-from contracts.events import ApprovalRequired, Recorded, encode_event, make_event
+from contracts.events import ApprovalRequired, Recorded, Requested, encode_event, make_event
 from contracts.lifecycle import Call
 from contracts.subjects import CallRef, Partition, parse_call_subject, session_filter
 
@@ -31,6 +31,9 @@ WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 """Somebody answered, or (mostly in a cluster) is answering at this moment."""
 _TOO_LARGE = frozenset({10054, 10193})
 _BACKOFF = 0.005, 0.25
+_BATCH = 256
+_READS = 16
+"""Calls that are read at once for a page."""
 _ALARMED = 4096
 """How many aliens a log remembers that it alarmed."""
 
@@ -202,6 +205,35 @@ class JetStreamLog:
         # Subjects on which nothing but aliens stand are no calls; a call begins where its own first event stands.
         begun = [(chain.call.chain[0].sequence, chain) for chain in chains if chain.call.chain]
         return [chain for _, chain in sorted(begun, key=lambda pair: pair[0])]
+
+    async def read_begun(self, partition: Partition, session_id: str, after: int, limit: int) -> list[Chain]:
+        found: list[Chain] = []
+        wanted = session_filter(partition, session_id, Requested.NAME)
+        while len(found) < limit:
+            lacking = min(limit - len(found), _BATCH)
+            messages, done = await reading.direct_batch(self._client, partition.stream, wanted, after + 1, lacking)
+            for start in range(0, len(messages), _READS):
+                begun = (self._begun(partition, message) for message in messages[start : start + _READS])
+                found += [chain for chain in await asyncio.gather(*begun) if chain is not None]
+            if done or not messages:
+                break
+            after = messages[-1].sequence
+        return found
+
+    async def _begun(self, partition: Partition, message: Message) -> Chain | None:
+        """The call that begins with that message; None where it is no call's first event."""
+        first = self._verifier.verify(message)
+        if isinstance(first, Alien):
+            self._alarm(partition, first)
+            return None
+        stream, everything = partition.stream, first.ref.all_events
+        messages = [message async for message in reading.direct_all(self._client, stream, everything)]
+        if any(message.sequence == first.sequence for message in messages):
+            chain = self._chain(first.ref, messages)
+        else:
+            chain = await self.read(first.ref)  # this replica is behind: ask the leader
+        began = chain.call.chain[0].sequence if chain.call.chain else 0
+        return chain if began == first.sequence else None
 
     def follow(self, partition: Partition, after: int = 0, event: str = "*") -> AsyncIterator[Recorded | Alien]:
         return follow(self._client, self._verifier, partition, after, event)

@@ -80,6 +80,14 @@ class Log(Protocol):
         """
         ...
 
+    async def read_begun(self, partition: Partition, session_id: str, after: int, limit: int) -> list[Chain]:
+        """The session's next calls in that partition: up to `limit` of those whose first event stands after that
+        sequence, in the order in which they began. Fewer where there are no more. BrokerAway.
+
+        As far as the nearest replica has them. It costs what those calls are, however long the session is.
+        """
+        ...
+
     def follow(self, partition: Partition, after: int = 0, event: str = "*") -> AsyncIterator[Recorded | Alien]:
         """Everything of a partition (or every event of one name) after that sequence, then what comes, for ever."""
         ...

@@ -19,7 +19,7 @@ from contracts.freezes import Freeze
 from contracts.functions import Catalog
 from contracts.identity import Principal
 from contracts.lifecycle import Call
-from contracts.subjects import CallRef, Partition, homes
+from contracts.subjects import CallRef, Partition
 from services.ingress.amendments import amendments_of, told
 from services.ingress.domain import (
     ANSWER_EVENTS,
@@ -37,6 +37,7 @@ from services.ingress.domain import (
 )
 from services.ingress.limiting import Limits, Unlimited
 from services.ingress.reservations import Reservations
+from services.ingress.session_pages import Page, page_of
 from services.ingress.waiting import FOLLOWED, Gone, Told, Waiting
 
 logger = logging.getLogger("services.ingress")
@@ -225,12 +226,9 @@ class Calls:
             call = self._own(principal, (await self._log.read(ref)).call)
             return await held.until_answered(call, wait, gone, told)
 
-    async def of_session(self, principal: Principal, session: str) -> list[Call]:
-        """The calls of one's own session, by its id or name, in the order in which they began. BadRequest."""
-        session_id = session_of(principal, session) or session
-        homes_ = homes(session_id, self._partitions.known)
-        chains = [chain for home in homes_ for chain in await self._log.read_session(home, session_id)]
-        return [chain.call for chain in chains if is_own(chain.call, principal)]
+    async def of_session(self, principal: Principal, session: str, after: str, limit: int) -> Page:
+        """BadRequest as `page_of`."""
+        return await page_of(self._log, self._partitions.known, principal, session, after, limit)
 
     async def cancel(self, principal: Principal, call_id: str) -> Call:
         """Withdraws a call that has not begun; one that is withdrawn already stays so. UnknownCall, TooLate."""

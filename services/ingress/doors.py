@@ -21,6 +21,7 @@ from services.ingress.calls import Answered, Begun, Calls, Frozen, NotBound, Per
 from services.ingress.domain import BadRequest, CallRequest
 from services.ingress.limiting import OverLimit
 from services.ingress.reservations import KeyReused
+from services.ingress.session_pages import Page
 from services.ingress.waiting import Gone, Told, TooManyHeld
 
 
@@ -61,9 +62,9 @@ class FrontDesk:
         with problems():
             return await self._calls.events(principal, call_id, after)
 
-    async def of_session(self, principal: Principal, session: str) -> list[Call]:
+    async def of_session(self, principal: Principal, session: str, after: str, limit: int) -> Page:
         with problems():
-            return await self._calls.of_session(principal, session)
+            return await self._calls.of_session(principal, session, after, limit)
 
     async def cancel(self, principal: Principal, call_id: str) -> Call:
         with problems():

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from callgate.errors import BrokerAway
-from callgate.http import Problem, json_response, straight
+from callgate.http import json_response, straight
 from callgate.identity.authenticator import Authenticator
 from callgate.ingress_settings import IngressSettings
 from contracts.events import Recorded
@@ -54,14 +54,9 @@ def routes(desk: FrontDesk, authenticator: Authenticator, settings: IngressSetti
     ) -> Response:
         """The calls of a session, in the order in which they began; each as far as it is, without its result."""
         principal = await caller(request, authenticator)
-        calls = await desk.of_session(principal, session)
-        known = [str(call.ref) for call in calls]
-        if after and after not in known:
-            raise Problem(422, "bad_after", "`after` is `next` of the page before, of the same session.")
-        first = known.index(after) + 1 if after else 0
-        page = calls[first : first + limit]
-        items = [outcome_of(call) | {"answered": is_answered(call)} for call in page]
-        following = known[first + limit - 1] if first + limit < len(calls) else None
+        page = await desk.of_session(principal, session, after, limit)
+        items = [outcome_of(call) | {"answered": is_answered(call)} for call in page.calls]
+        following = str(page.calls[-1].ref) if page.more else None
         return json_response({"calls": items, "next": following}, headers=_PRIVATE)
 
     @router.get("/calls/{call_id}", responses=CALL, openapi_extra=PREFER)

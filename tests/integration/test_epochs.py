@@ -84,6 +84,10 @@ async def everything_is_there(
     for session, refs in of.items():
         status, replayed = await get(f"/v1/sessions/{session}/replay")
         assert (status, [call["id"] for call in replayed["calls"]]) == (200, [str(ref) for ref in refs])
+        status, first = await get(f"/v1/calls?session={session}&limit=1")
+        assert (status, [call["id"] for call in first["calls"]], first["next"]) == (200, [str(refs[0])], str(refs[0]))
+        status, rest = await get(f"/v1/calls?session={session}&limit=1&after={first['next']}")
+        assert (status, [call["id"] for call in rest["calls"]], rest["next"]) == (200, [str(refs[1])], None)
         for ref in refs:
             assert (await get(f"/v1/calls/{ref}"))[0] == 200
             status, shown = await get(f"/v1/sessions/{session}/calls/{ref.call_id}")

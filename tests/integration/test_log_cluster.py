@@ -15,6 +15,7 @@ import nats.errors
 import pytest
 import pytest_asyncio
 from calls import Calls
+from log_paging import LogPaging
 from log_suite import LogSuite, Scene, draft, masked_of, scene_of
 
 from callgate import keys
@@ -123,7 +124,7 @@ async def scene(replicated: Replicated) -> Scene:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-class TestThreeNodes(LogSuite):
+class TestThreeNodes(LogPaging, LogSuite):
     async def test_every_stream_has_three_replicas(self, scene: Scene) -> None:
         for stream in ("CALLS_1_0", "CALLS_1_1", "CONTROL", "SESSION_KEYS", "PAYLOADS"):
             info = await scene.provisioner.jetstream().stream_info(stream)

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from calls import AGENT, Calls
 from deployment import Deployment, append, running_deployment
+from log_paging import LogPaging
 from log_suite import SIGNING, LogSuite, Scene, draft, masked_of, owner_of, publish, scene_of, take, without_conditions
 
 from callgate import keys
@@ -36,7 +37,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
 
 
 @pytest.mark.asyncio(loop_scope="module")
-class TestOneNode(LogSuite):
+class TestOneNode(LogPaging, LogSuite):
     pass
 
 
