@@ -13,6 +13,7 @@ import orjson
 
 from callgate.jsontext import dump, parse
 from services.ingress.carried import is_carried, text_in
+from services.ingress.refusals import TELL
 
 FINDINGS_TOLD = 20
 CHANGES_TOLD = 20
@@ -22,7 +23,6 @@ VALUE_TOLD = 200
 _NOT_AGAIN = "Do not make the same call again: the answer would be the same."
 _CHANGE = "Change the arguments as said here and call again."
 _LATER = "You may make the same call again later."
-_TELL = "Tell the person you work for."
 
 _NEXT: Mapping[str, str] = {
     # denied
@@ -53,11 +53,11 @@ _NEXT: Mapping[str, str] = {
     "settled_as_not_done": _LATER,
 }
 _ELSE: Mapping[str, str] = {
-    "denied": f"{_NOT_AGAIN} {_TELL}",
+    "denied": f"{_NOT_AGAIN} {TELL}",
     "rejected": "Do not make the same call again unless what the reviewer said is met.",
     "expired": "",
-    "failed": _TELL,
-    "unknown": f"Do not make the same call again: it may have happened already. {_TELL}",
+    "failed": TELL,
+    "unknown": f"Do not make the same call again: it may have happened already. {TELL}",
     "cancelled": "",
 }
 
@@ -156,6 +156,8 @@ def _refusal(document: Mapping[str, Any]) -> str:
     parts += [document["detail"]] if document.get("detail") else []
     if document.get("policies"):
         parts.append(f"Policies: {', '.join(document['policies'])}.")
+    if status == "expired" and _unmet(document):
+        parts.append(f"Had approved: {'; '.join(map(_who, _unmet(document)))}.")
     if document.get("reason"):
         parts.append(f"The reviewer said: {document['reason']}")
     following = _NEXT.get(code or "") or _ELSE.get(status, "")
@@ -175,7 +177,7 @@ _HEADS: Mapping[str, str] = {
 def standing(document: Mapping[str, Any]) -> str:
     """How a call stands that has no answer yet: "waiting for approval by finance, 0 of 2, until 10:15 UTC on …"."""
     if document["status"] == "waiting_for_approval":
-        waits = [_requirement(one) for one in document.get("approvals", {}).get("requirements", ()) if one["missing"]]
+        waits = [f"{_who(one)}, until {_clock(one['expires_at'])}" for one in _unmet(document)]
         return " by ".join(["waiting for approval", *(["; ".join(waits)] if waits else [])])
     return _STANDING.get(document["event"], "on its way")
 
@@ -190,11 +192,16 @@ _STANDING: Mapping[str, str] = {
 }
 
 
-def _requirement(requirement: Mapping[str, Any]) -> str:
+def _unmet(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [one for one in document.get("approvals", {}).get("requirements", ()) if one["missing"]]
+
+
+def _who(requirement: Mapping[str, Any]) -> str:
+    """Of whom how many approved: "finance, 0 of 2"."""
     groups, quorum, missing = requirement["groups"], requirement["quorum"], requirement["missing"]
     people = quorum * len(groups) if requirement.get("each") else quorum
     who = (" and " if requirement.get("each") else " or ").join(groups)
-    return f"{who}, {max(people - missing, 0)} of {people}, until {_clock(requirement['expires_at'])}"
+    return f"{who}, {max(people - missing, 0)} of {people}"
 
 
 def _clock(at: str) -> str:

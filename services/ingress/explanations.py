@@ -7,7 +7,7 @@ from contracts.events import InputProblem, OutcomeSettled
 from contracts.model import JsonValue
 from services.ingress.allowed import allowed
 
-_SCHEMA = "GET /v1/functions shows each function's input schema."
+_SCHEMA = "The list of functions shows each one's input schema."
 
 DENIED: Mapping[str, str] = MappingProxyType(
     {
@@ -16,7 +16,7 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "no_approvers": "The call needs approval, and the policy names nobody who could give it.",
         "approval_insufficient": "The policies changed while people decided, and now ask for more approvals.",
         "no_policy": "No policies are in force, so everything is denied; tell the operator.",
-        "unknown_function": "There is no such function; GET /v1/functions lists them.",
+        "unknown_function": "There is no such function; the list of functions has all that there are.",
         "function_held": "Its server describes the function anew, and nobody accepted that yet; ask the operator.",
         "function_gone": "The function's server offers it no more.",
         "frozen": "A person froze such calls; nothing was run. Ask again once that is lifted.",
@@ -84,7 +84,7 @@ _ELSE: Mapping[str, str] = MappingProxyType(
         "cancelled": "It was withdrawn before it began.",
         "expired": (
             "The people who must approve did not decide in time. It was not run, and never will be under this id. "
-            "To ask them again, make the same call anew; `approvals` says which groups must approve."
+            "To ask them again, make the same call anew."
         ),
         "rejected": "A reviewer said no; it was not run.",
     }

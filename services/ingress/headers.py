@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 SESSION_HEADER = "Callgate-Session"
 """Names the session of calls whose request has no place for it."""
+KEY_HEADER = "Idempotency-Key"
+"""Makes the same request, sent again, the same call."""
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  # RFC 9110's token
 _QUOTED = r'"(?:[^"\\]|\\.)*"'

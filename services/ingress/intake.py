@@ -1,7 +1,7 @@
 """From an HTTP request to the bytes of its body, bounded in size and time, whatever its headers claim."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from fastapi import Request
@@ -11,7 +11,7 @@ from callgate.http import Problem
 from callgate.identity.authenticator import Authenticator
 from contracts.identity import Principal
 from services.ingress.domain import SESSION_NAME
-from services.ingress.headers import SESSION_HEADER, idempotency_key, is_json
+from services.ingress.headers import KEY_HEADER, SESSION_HEADER, idempotency_key, is_json
 
 T = TypeVar("T")
 
@@ -31,8 +31,13 @@ async def caller(request: Request, authenticator: Authenticator) -> Principal:
 
 def key_of(request: Request) -> str | None:
     """The request's idempotency key, if any. Problem 400 for one that cannot be read: it is not taken for absent."""
+    return key_among(request.headers.getlist(KEY_HEADER))
+
+
+def key_among(sent: Iterable[str]) -> str | None:
+    """The one idempotency key of those sent. Problem 400 as `key_of`."""
     try:
-        return idempotency_key(request.headers.getlist("idempotency-key"))
+        return idempotency_key(sent)
     except ValueError:
         detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, e.g. a UUID."
         raise Problem(400, "bad_idempotency_key", detail) from None

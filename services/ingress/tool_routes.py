@@ -24,6 +24,7 @@ from services.ingress.intake import caller, in_thread_if_long, json_body, key_of
 from services.ingress.leaving import Leaving
 from services.ingress.openapi import LIST, TOOL_CALLS
 from services.ingress.permitted import Permitted
+from services.ingress.refusals import TELL, call_in_doubt, doubt_of, refusal_of
 from services.ingress.tool_formats import Asked, Format, Told, ToolCall, ToolCalls, asked_in, tools_in
 from services.ingress.tools import Tools, description_of
 
@@ -134,7 +135,7 @@ class _Loop:
         except Problem as problem:
             return self._refused(call, problem)
         except BrokerAway:
-            detail = "The event log is out of reach; nothing was recorded. Try again."
+            detail = "The event log is out of reach; nothing was recorded."
             return self._refused(call, Problem(503, "broker_away", detail, {"Retry-After": "2"}))
         if is_answered(stands):
             answer = answer_of(document)
@@ -149,7 +150,7 @@ class _Loop:
     def _refused(self, call: ToolCall, problem: Problem) -> "_Ran":
         """What passes by itself is put off where there is a key: the whole request can be sent again then, and nothing
         of it runs twice. Without one the model is told, since others of its calls may have run."""
-        told = Told(call.id, _refusal(problem), is_error=True)
+        told = Told(call.id, _refused(problem), is_error=True)
         if self._key is not None and problem.status in (429, 503):
             return _Ran(told, answered=False, put_off=problem)
         return _Ran(told)
@@ -166,11 +167,12 @@ class _Ran:
     """Why it could not be taken now."""
 
 
-def _refusal(problem: Problem) -> str:
-    call_id = problem.extra.get("id")
-    if call_id is not None:
-        return f"It is not known whether this call was recorded ({problem.code}). Call id: {call_id}. {problem.detail}"
-    return f"Not run ({problem.code}). {problem.detail}"
+def _refused(problem: Problem) -> str:
+    """What a model is told, which has no way of its own to ask for the outcome of a call."""
+    call_id = call_in_doubt(problem)
+    if call_id is None:
+        return refusal_of(problem)
+    return f"{doubt_of(problem)} Do not make it again. {TELL} Call id: {call_id}."
 
 
 def _session_named_for(key: str | None) -> str:

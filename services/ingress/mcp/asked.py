@@ -1,6 +1,6 @@
 """One request of an MCP client, as the door hands it past the SDK to our own handlers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,16 @@ Context = ServerRequestContext[Any, Any]
 class Asked:
     """Who asks, in which Callgate session, and with which arguments (the JSON of an object).
 
-    The SDK carries it as the transport's own request: `ctx.request`.
+    `session` is the one that the client names, `default_session` that of its agent run where it names none. The SDK
+    carries it as the transport's own request: `ctx.request`.
     """
 
     principal: Principal
     headers: Mapping[str, str] = field(repr=False)
-    session: str
+    session: str | None
+    default_session: str
+    keys: Sequence[str] = field(default=(), repr=False)
+    """Idempotency keys, as they were sent: not checked yet."""
     arguments: bytes = field(default=b"{}", repr=False)
     traceparent: str | None = None
     begun: Begun = lambda _: None

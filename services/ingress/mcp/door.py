@@ -32,7 +32,7 @@ from contracts.functions import Catalog
 from contracts.identity import Principal
 from contracts.subjects import CallRef
 from services.ingress.doors import FrontDesk
-from services.ingress.headers import SESSION_HEADER, traceparent_of
+from services.ingress.headers import KEY_HEADER, SESSION_HEADER, traceparent_of
 from services.ingress.intake import caller, in_thread_if_long, json_body
 from services.ingress.leaving import Leaving
 from services.ingress.mcp.address import METADATA, PATH, Address
@@ -267,9 +267,10 @@ class McpDoor:
 
     def _asked(self, headers: Headers, principal: Principal, message: Message, run: str) -> Asked:
         """`run` tells one agent run from another where the client names no session."""
-        session = message.session(headers.get(SESSION_HEADER)) or _session_of(run)
+        session = message.session(headers.get(SESSION_HEADER))
+        keys = message.keys(headers.getlist(KEY_HEADER))
         trace = traceparent_of(headers.getlist("traceparent"))
-        return Asked(principal, headers, session, message.arguments, trace)
+        return Asked(principal, headers, session, _session_of(run), keys, message.arguments, trace)
 
     async def _caller(self, request: Request) -> Principal:
         """Who asks; whoever is nobody is told where tokens come from."""

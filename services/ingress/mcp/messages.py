@@ -4,7 +4,7 @@ The SDK's parsers would round numbers, keep the last of two equal keys and quote
 here, by the rules of every other door, and the SDK sees no arguments.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ from services.ingress.domain import SESSION_NAME
 
 SESSION_META = "dev.callgate/session"
 """Names the Callgate session in a request's `_meta`, which wins over the header of headers.SESSION_HEADER."""
+KEY_META = "dev.callgate/idempotency-key"
+"""A tool call's idempotency key in its `_meta`, which wins over the header `Idempotency-Key`."""
 _ENVELOPE_DEPTH = 2
 """The message and its `params`, around the arguments."""
 
@@ -60,6 +62,13 @@ class Message:
     def progress_token(self) -> str | int | None:
         token = self.meta.get("progressToken")
         return token if isinstance(token, str | int) and not isinstance(token, bool) else None
+
+    def keys(self, headers: Sequence[str]) -> Sequence[str]:
+        """The idempotency keys that the client sent, here or by headers; what is no text is "", which is no key."""
+        if KEY_META not in self.meta:
+            return headers
+        key = self.meta[KEY_META]
+        return (key if isinstance(key, str) else "",)
 
     def session(self, header: str | None) -> str | None:
         """The Callgate session that the client names, here or by a header. BadMessage."""

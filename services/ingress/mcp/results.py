@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from callgate.http import Problem
 from services.ingress.answers import answer_of, standing
 from services.ingress.carried import is_carried
+from services.ingress.refusals import call_in_doubt, detail_of, doubt_of, refusal_of
 
 OUTCOME_TOOL, CANCEL_TOOL = "callgate_outcome", "callgate_cancel"
 OWN_TOOLS = frozenset({OUTCOME_TOOL, CANCEL_TOOL})
@@ -52,18 +53,15 @@ def pending_of(document: Mapping[str, Any], tool: str, hold: float) -> CallToolR
     return _result([text], {"callgate": told_of(document)}, document, is_error=False)
 
 
-def refusal_of(problem: Problem) -> CallToolResult:
+def refused(problem: Problem) -> CallToolResult:
     """The result of a call that was not taken, or of which it is not known whether it was."""
-    call_id = problem.extra.get("id")
-    if call_id is not None:
-        text = f"{problem.detail} Call {_with(OUTCOME_TOOL, call_id)} before you call again."
-    else:
-        retry = "You may make the same call again in a moment." if problem.status == 503 else ""
-        text = f"Not run ({problem.code}). {problem.detail} {retry}".rstrip()
-    return _error(text, problem)
+    call_id = call_in_doubt(problem)
+    if call_id is None:
+        return _error(refusal_of(problem), problem)
+    return _error(f"{doubt_of(problem)} Call {_with(OUTCOME_TOOL, call_id)} before you call again.", problem)
 
 
-def refusal_about(tool: str, problem: Problem, call_id: str | None) -> CallToolResult:
+def refused_about(tool: str, problem: Problem, call_id: str | None) -> CallToolResult:
     """The result of one of the door's own tools that came to nothing. The call that it was about stands all the same,
     and runs or ran: a model that takes it for not run makes it twice."""
     what = "Not withdrawn" if tool == CANCEL_TOOL else "No answer"
@@ -74,7 +72,7 @@ def refusal_about(tool: str, problem: Problem, call_id: str | None) -> CallToolR
         following = f"Do not make the call again; call {_with(tool, call_id)} in a moment."
     elif problem.code == "too_late":
         following = f"Do not make the call again; call {_with(OUTCOME_TOOL, call_id)} for its answer."
-    return _error(f"{what} ({problem.code}). {problem.detail} {following}".rstrip(), problem)
+    return _error(f"{what} ({problem.code}). {detail_of(problem)} {following}".rstrip(), problem)
 
 
 def _with(tool: str, call_id: str | None) -> str:
@@ -82,7 +80,7 @@ def _with(tool: str, call_id: str | None) -> str:
 
 
 def _error(text: str, problem: Problem) -> CallToolResult:
-    told = {"code": problem.code, "detail": problem.detail, **problem.extra}
+    told = {"code": problem.code, "detail": detail_of(problem), **problem.extra}
     return CallToolResult(
         content=[TextContent(type="text", text=text)], structured_content={"callgate": told}, is_error=True
     )

@@ -12,10 +12,11 @@ from contracts.lifecycle import Call
 from services.ingress.answers import standing
 from services.ingress.domain import CallRequest, is_answered
 from services.ingress.doors import FrontDesk
+from services.ingress.intake import key_among
 from services.ingress.mcp.asked import Asked
 from services.ingress.mcp.listing import ToolList
 from services.ingress.mcp.reply import Progress
-from services.ingress.mcp.results import OUTCOME_TOOL, OWN_TOOLS, pending_of, refusal_about, refusal_of, result_of
+from services.ingress.mcp.results import OUTCOME_TOOL, OWN_TOOLS, pending_of, refused, refused_about, result_of
 from services.ingress.mcp.tasks import task_of
 from services.ingress.waiting import Gone, Told
 
@@ -37,17 +38,18 @@ class ToolCalls:
         told = self._teller(progress)
         if function is None:
             return await self._about(asked, tool, gone, told, as_task=as_task)
-        wanted = CallRequest(function.name, asked.arguments, asked.session)
-        asked.arguments = b""  # sealed from here on; the call may wait for long
         try:
+            key, session = key_among(asked.keys), asked.session
+            wanted = CallRequest(function.name, asked.arguments, session, key, default_session=asked.default_session)
+            asked.arguments = b""  # sealed from here on; the call may wait for long
             call = await self._desk.submit(
                 asked.principal, wanted, self._hold, gone, asked.traceparent, begun=asked.begun, told=told
             )
             return await self._result(call, tool, as_task=as_task)
         except Problem as problem:
-            return refusal_of(problem)
+            return refused(problem)
         except BrokerAway:
-            return refusal_of(Problem(503, "broker_away", "The event log is out of reach; nothing was recorded."))
+            return refused(Problem(503, "broker_away", "The event log is out of reach; nothing was recorded."))
 
     async def _about(self, asked: Asked, tool: str, gone: Gone, told: Told | None, *, as_task: bool) -> Any:
         """The result of one of the door's own tools, about a call that stands already."""
@@ -60,9 +62,9 @@ class ToolCalls:
                 call = await self._desk.cancel(asked.principal, call_id)
             return await self._result(call, tool, as_task=as_task)
         except Problem as problem:
-            return refusal_about(tool, problem, call_id)
+            return refused_about(tool, problem, call_id)
         except BrokerAway:
-            return refusal_about(tool, Problem(503, "broker_away", "The event log is out of reach."), call_id)
+            return refused_about(tool, Problem(503, "broker_away", "The event log is out of reach."), call_id)
 
     async def _result(self, call: Call, tool: str, *, as_task: bool) -> CallToolResult | dict[str, Any]:
         document = await self._desk.outcome(call)

@@ -162,3 +162,10 @@ def test_a_model_is_told_that_a_person_settled_it_also_where_the_answer_is_withh
     assert answer.notes is not None
     assert answer.notes.startswith("A reviewer changed the arguments")
     assert answer.notes.endswith("A person looked into it.")
+
+
+def test_of_what_expired_it_is_said_who_did_not_decide() -> None:
+    missing = {"requirements": [requirement(["finance"], 2, 1), requirement(["c"], 1, 0)]}
+    text = answer_of(outcome("expired", approvals=missing)).text
+    assert "Had approved: finance, 1 of 2. Call id" in text
+    assert "make the same call anew" in text

@@ -70,7 +70,7 @@ async def test_what_ran_is_told_though_another_could_not_be_taken(wrong: Excepti
     """Whoever is told that nothing ran sends the request again, and without a key all of it would run again."""
     answer, told = await send(Desk(two=wrong))
     assert (answer.status_code, told[0]) == (200, '{"ok":1}')
-    assert told[1].startswith(("Not run (", "It is not known whether this call was recorded (broker_away)"))
+    assert told[1].startswith(("Not run (", "It is not known what became of this call (broker_away). "))
 
 
 @pytest.mark.parametrize("wrong", [LIMITED, BrokerAway(), PERHAPS])

@@ -6,11 +6,11 @@ import pytest
 from mcp_types import CallToolResult, TextContent
 
 from callgate.http import Problem
-from services.ingress.mcp.results import CANCEL_TOOL, OUTCOME_TOOL, pending_of, refusal_about, refusal_of
+from services.ingress.mcp.results import CANCEL_TOOL, OUTCOME_TOOL, pending_of, refused, refused_about
 
 CALL = "1-0.s.c"
 AWAY = Problem(503, "broker_away", "The event log is out of reach.")
-BUSY = Problem(503, "too_many_waiting", "Too many requests wait here.")
+BUSY = Problem(503, "too_many_waiting", "Too many requests wait here; try again, or send `Prefer: respond-async`.")
 TOO_LATE = Problem(409, "too_late", "The call has begun or is over.", extra={"state": "execution_started"})
 UNKNOWN = Problem(404, "unknown_call", "There is no such call of yours.")
 
@@ -26,17 +26,24 @@ def told(result: CallToolResult) -> Any:
 
 
 def test_a_call_that_was_not_taken_may_be_made_again_where_that_helps() -> None:
-    assert said(refusal_of(UNKNOWN)) == "Not run (unknown_call). There is no such call of yours."
-    assert said(refusal_of(AWAY)).endswith("You may make the same call again in a moment.")
-    perhaps = Problem(503, "broker_away", "It may stand.", extra={"id": CALL})
-    assert f'{OUTCOME_TOOL} with {{"call_id": "{CALL}"}} before you call again' in said(refusal_of(perhaps))
+    assert said(refused(UNKNOWN)) == "Not run (unknown_call). There is no such call of yours."
+    assert said(refused(AWAY)).endswith("You may make the same call again in a moment.")
+
+
+def test_a_call_in_doubt_is_asked_for_first() -> None:
+    perhaps = Problem(503, "broker_away", "Ask at Location whether it stands.", extra={"id": CALL})
+    assert said(refused(perhaps)) == (
+        "It is not known what became of this call (broker_away). The event log is out of reach. It may be recorded, "
+        f'and go on. Call {OUTCOME_TOOL} with {{"call_id": "{CALL}"}} before you call again.'
+    )
+    assert "Location" not in told(refused(perhaps))["detail"]
 
 
 @pytest.mark.parametrize("tool", [OUTCOME_TOOL, CANCEL_TOOL])
 @pytest.mark.parametrize("problem", [AWAY, BUSY, TOO_LATE, UNKNOWN])
 def test_of_a_call_that_stands_nobody_is_told_that_it_did_not_run(tool: str, problem: Problem) -> None:
     """The call may be running, and a model that takes it for not run makes it twice."""
-    refused = refusal_about(tool, problem, CALL)
+    refused = refused_about(tool, problem, CALL)
     assert told(refused)["code"] == problem.code
     assert "ot run" not in said(refused)
     assert "You may make the same call again" not in said(refused)
@@ -44,7 +51,7 @@ def test_of_a_call_that_stands_nobody_is_told_that_it_did_not_run(tool: str, pro
 
 @pytest.mark.parametrize("problem", [AWAY, BUSY])
 def test_whoever_could_not_ask_asks_again_with_the_same_tool(problem: Problem) -> None:
-    outcome, cancel = (said(refusal_about(tool, problem, CALL)) for tool in (OUTCOME_TOOL, CANCEL_TOOL))
+    outcome, cancel = (said(refused_about(tool, problem, CALL)) for tool in (OUTCOME_TOOL, CANCEL_TOOL))
     assert outcome.startswith(f"The answer cannot be told now ({problem.code}).")
     assert cancel.startswith(f"It is not known whether the call was withdrawn ({problem.code}).")
     for tool, text in ((OUTCOME_TOOL, outcome), (CANCEL_TOOL, cancel)):
@@ -52,17 +59,17 @@ def test_whoever_could_not_ask_asks_again_with_the_same_tool(problem: Problem) -
 
 
 def test_what_can_no_longer_be_withdrawn_has_an_outcome() -> None:
-    refused = refusal_about(CANCEL_TOOL, TOO_LATE, CALL)
+    refused = refused_about(CANCEL_TOOL, TOO_LATE, CALL)
     assert said(refused) == (
         "Not withdrawn (too_late). The call has begun or is over. Do not make the call again; "
         f'call {OUTCOME_TOOL} with {{"call_id": "{CALL}"}} for its answer.'
     )
     assert told(refused)["state"] == "execution_started"
-    assert said(refusal_about(CANCEL_TOOL, UNKNOWN, "x")) == (
+    assert said(refused_about(CANCEL_TOOL, UNKNOWN, "x")) == (
         "Not withdrawn (unknown_call). There is no such call of yours."
     )
     assert (
-        said(refusal_about(OUTCOME_TOOL, UNKNOWN, None)) == "No answer (unknown_call). There is no such call of yours."
+        said(refused_about(OUTCOME_TOOL, UNKNOWN, None)) == "No answer (unknown_call). There is no such call of yours."
     )
 
 
