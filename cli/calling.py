@@ -135,7 +135,10 @@ def list_calls(callgate: Client, as_json: bool) -> None:
         return
     for outcome in outcomes:
         status = styled(outcome.status.replace("_", " "), _COLOURS.get(outcome.status, "yellow"))
-        output.say(f"{outcome.document['at'][:19]}  {printable(outcome.function)}  {status}  {printable(outcome.id)}")
+        by = f"  by freeze {printable(str(freeze))}" if (freeze := outcome.document.get("freeze")) else ""
+        output.say(
+            f"{outcome.document['at'][:19]}  {printable(outcome.function)}  {status}  {printable(outcome.id)}{by}"
+        )
     if not outcomes:
         output.say("no call in this session yet")
 
@@ -173,6 +176,8 @@ def _lines(outcome: Outcome) -> list[str]:
         lines.append(f"  {printable(outcome.detail)}")
     if outcome.policies:
         lines.append(printable(f"  by {', '.join(outcome.policies)}"))
+    if outcome.document.get("freeze"):
+        lines.append(f"  by freeze {printable(str(outcome.document['freeze']))}")
     if outcome.document.get("withheld"):
         lines.append(f"  the result is withheld: {printable(str(outcome.document['withheld']))}")
     elif outcome.ok and outcome.result is not None:

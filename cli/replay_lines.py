@@ -51,7 +51,7 @@ def _decision(step: Step) -> str:
     if isinstance(data, e.Allowed) and data.grant is not None:
         told += f", approved in advance by use {data.grant.number} of grant {data.grant.grant_id}{_granter(step)}"
     if isinstance(data, e.Denied):
-        told += f" ({data.code})"
+        told += f" ({_stopped(data)})"
     if isinstance(data, e.ApprovalRequired):
         needed = "; ".join(
             f"{one.quorum} of {'each of ' if one.each else ''}{', '.join(one.approvers)}" for one in data.requirements
@@ -113,15 +113,22 @@ def _result(step: Step) -> str:
 def _cancelled(step: Step) -> str:
     data = step.recorded.data
     assert isinstance(data, e.Cancelled)
-    return f"by {data.by} ({data.code})"
+    return f"by {data.by} ({_stopped(data)})"
 
 
 def _by(step: Step) -> str:
     return f"by {getattr(step.recorded.data, 'by', '')}"
 
 
-def _code(step: Step) -> str:
-    return str(getattr(step.recorded.data, "code", ""))
+def _ended(step: Step) -> str:
+    data = step.recorded.data
+    assert isinstance(data, e.ExecutionFailed | e.OutcomeUnknown)
+    return _stopped(data)
+
+
+def _stopped(data: e.Denied | e.ExecutionFailed | e.OutcomeUnknown | e.Cancelled) -> str:
+    """The code, and the freeze that it came by."""
+    return f"{data.code} by freeze {data.freeze}" if data.freeze is not None else data.code
 
 
 def _nothing(_: Step) -> str:
@@ -148,8 +155,8 @@ _TOLD: Mapping[type[e.EventData], Callable[[Step], str]] = {
     e.ArgumentsAmended: _amended,
     e.ExecutionStarted: _execution,
     e.ExecutionCompleted: _execution,
-    e.ExecutionFailed: _code,
-    e.OutcomeUnknown: _code,
+    e.ExecutionFailed: _ended,
+    e.OutcomeUnknown: _ended,
     e.OutcomeSettled: _settled,
     e.ResultMasked: _result,
     e.Cancelled: _cancelled,

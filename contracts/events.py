@@ -135,6 +135,14 @@ class EventData(Contract):
         return self
 
 
+class Stoppable(EventData):
+    """What may have ended a call because of a freeze."""
+
+    freeze: str | None = Field(default=None, exclude_if=_nothing)
+    """The id of the freeze that stopped it, where the code is `frozen`. Left out on the wire where there is none, as
+    `Allowed.grant`; older events of that code have none."""
+
+
 class Requested(EventData):
     """1. Ingress: an authenticated principal asks for a function to be run."""
 
@@ -215,7 +223,7 @@ class Allowed(_Judged):
     """Left out on the wire where there is none, so an event without one has the bytes that it always had."""
 
 
-class Denied(_Judged):
+class Denied(_Judged, Stoppable):
     """3. Policy: the call may not run, and why."""
 
     NAME: ClassVar[str] = "denied"
@@ -371,7 +379,7 @@ class ExecutionCompleted(EventData):
     wire where there is none, as `Allowed.grant`."""
 
 
-class ExecutionFailed(EventData):
+class ExecutionFailed(Stoppable):
     """6. Executor: certainly no effect (connection refused, credential missing, frozen)."""
 
     NAME: ClassVar[str] = "execution_failed"
@@ -381,7 +389,7 @@ class ExecutionFailed(EventData):
     code: Code
 
 
-class OutcomeUnknown(EventData):
+class OutcomeUnknown(Stoppable):
     """6. Executor: it may have happened. Never run again by itself; a person settles it."""
 
     NAME: ClassVar[str] = "outcome_unknown"
@@ -430,7 +438,7 @@ class ResultMasked(EventData):
     such members too. Left out on the wire where there are none, as `Allowed.grant`."""
 
 
-class Cancelled(EventData):
+class Cancelled(Stoppable):
     """The agent withdrew (ingress), or a freeze stopped a waiting call (approval). Before 5 only."""
 
     NAME: ClassVar[str] = "cancelled"

@@ -12,6 +12,7 @@ from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggre
 from eventsourcing.utils import get_topic
 
 from contracts.events import ArgumentsAmended, Cancelled, EventData, Recorded, Sealed, make_event
+from contracts.freezes import FROZEN
 from contracts.identity import Principal
 from contracts.lifecycle import WAITING_FOR_PEOPLE, Call, IllegalTransition
 from contracts.subjects import CallRef
@@ -193,11 +194,12 @@ class Approval(BaseAggregate[str]):
         check_settlement(unsettled, person.person, person.permitted, settlement)
         self.record(event_id, now, settled_of(unsettled, person.person, settlement, sealed))
 
-    def cancel(self, event_id: str, now: datetime, by: str, code: str) -> bool:
-        """Records that it was stopped; whether it waited for people, so there was anything to stop. NotStanding."""
+    def cancel(self, event_id: str, now: datetime, by: str, freeze: str) -> bool:
+        """Records that this freeze, by that person, stopped it; whether it waited for people, so that there was
+        anything to stop. NotStanding."""
         if self.call.state not in WAITING_FOR_PEOPLE:
             return False
-        self.record(event_id, now, Cancelled(by=by, code=code))
+        self.record(event_id, now, Cancelled(by=by, code=FROZEN, freeze=freeze))
         return True
 
     def conclude(self, event_id: str, now: datetime, traceparent: str | None = None) -> bool:

@@ -19,7 +19,7 @@ from callgate.ids import uuid7
 from callgate.records import Records
 from callgate.sealing import Sealer
 from contracts.events import Cancelled
-from contracts.freezes import FROZEN, Freeze, first_stopping
+from contracts.freezes import Freeze, first_stopping
 from contracts.functions import Catalog
 from contracts.identity import Principal
 from contracts.records import Frozen, Unfrozen
@@ -121,12 +121,15 @@ class Freezing:
             or self.may("unfreeze", person, freeze.scope, freeze.target)
         ]
 
-    def stopped_by(self, question: Question, by: str, at: datetime) -> Freeze | None:
-        """The freeze of that person that cancelled a call then, as far as is known here: the latest that could."""
+    def stopped_by(self, question: Question, cancelled: Cancelled, at: datetime) -> Freeze | None:
+        """The freeze that cancelled a call then: the one that the event names; of an older event, which names none, the
+        latest of that person that could."""
+        if cancelled.freeze is not None:
+            return self._book.get(cancelled.freeze)
         fitting = (
             one
             for one in self._book.known()
-            if one.by.id == by
+            if one.by.id == cancelled.by
             and one.since <= at
             and one.stops(question.requester, question.ref.session_id, question.function)
         )
@@ -176,7 +179,7 @@ class Freezing:
 
     async def _cancel(self, ref: CallRef, freeze: Freeze) -> None:
         async def cancel(approval: Approval) -> None:
-            approval.cancel(uuid7(), self._clock(), freeze.by.id, FROZEN)
+            approval.cancel(uuid7(), self._clock(), freeze.by.id, freeze.freeze_id)
 
         async with self._approvals.turn(ref):
             approval = await self._approvals.continued(await self._approvals.get(ref), cancel)

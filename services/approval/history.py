@@ -79,8 +79,7 @@ class Stopped:
     """A call that waited for people until a freeze cancelled it."""
 
     question: Question
-    by: str
-    """Who froze."""
+    cancelled: Cancelled
     at: datetime
 
 
@@ -216,7 +215,7 @@ class History:
         if isinstance(concluding.data, Cancelled):
             question = question_of(call)
             if question is not None and any(one.digest == concluding.digest for one in call.chain):
-                self._stopped.append(Stopped(question, concluding.data.by, concluding.event.at))
+                self._stopped.append(Stopped(question, concluding.data, concluding.event.at))
             return
         decided = decided_in(call, concluding.digest)
         if decided is None:

@@ -75,17 +75,19 @@ def find_freezes(store: Store, wanted: FreezeFilter, before: int | None, limit: 
 
 
 def stopped_by(store: Store, freeze: Row) -> list[Row]:
-    """The calls that ended as frozen in its scope while it held, in order. Where two freezes held at once, both stopped
-    a call that was in the scope of both. DatabaseAway."""
-    column = calls.c
-    asked = and_(
-        events.c.session_id == column.session_id,
-        events.c.call_id == column.call_id,
-        events.c.partition == column.partition,
-        events.c.name == Requested.NAME,
-        events.c.place == "chain",
+    """The calls that it ended, in order: those whose last event names it. An event of before freezes were named counts
+    where the call was in its scope while it held; of two that held at once, both. DatabaseAway."""
+    column, asked, last = calls.c, events.alias("asked"), events.alias("last")
+    of_call = and_(
+        asked.c.session_id == column.session_id,
+        asked.c.call_id == column.call_id,
+        asked.c.partition == column.partition,
+        asked.c.name == Requested.NAME,
+        asked.c.place == "chain",
     )
-    query = select(calls, events.c.facts).join(events, asked).order_by(column.ended_at).limit(_STOPPED_READ)
+    ending = and_(last.c.partition == column.partition, last.c.sequence == column.head_sequence)
+    shown = select(calls, asked.c.facts.label("asked"), last.c.facts.label("last"))
+    query = shown.join(asked, of_call).join(last, ending).order_by(column.ended_at).limit(_STOPPED_READ)
     query = query.where(column.code == FROZEN, column.ended_at >= freeze["since"])
     ends = [end for end in (freeze["expires_at"], freeze["lifted_at"]) if end is not None]
     if ends:
@@ -143,7 +145,10 @@ def _freeze(row: Row) -> Freeze:
 
 
 def _stops(freeze: Freeze, row: Row) -> bool:
-    asked_by = Principal.model_validate(json.loads(row["facts"])["principal"])
+    named = json.loads(row["last"]).get("freeze")
+    if named is not None:
+        return bool(named == freeze.freeze_id)
+    asked_by = Principal.model_validate(json.loads(row["asked"])["principal"])
     return freeze.stops(asked_by, row["session_id"], row["function"])
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from callgate.control import FreezeBook
 from callgate.delivery import Delivery
@@ -53,6 +53,13 @@ _PAUSE = 0.1, 1.0
 
 
 _UNSENT_KEPT = 1024
+
+
+class Refused(NamedTuple):
+    """Why a call cannot be run; `freeze` is the id of the one that stops it, where one does."""
+
+    code: str
+    freeze: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +164,9 @@ class Executor:
     async def _run(self, call: Call, step: Run | Resume, authorised: Authorised | str, delivery: Delivery) -> None:
         """Prepares the request and executes it, or records why that cannot be."""
         try:
-            prepared = authorised if isinstance(authorised, str) else await self._prepare(authorised, call)
-            if isinstance(prepared, str):
-                await self._record(_refusal(step, prepared), step.after, delivery)
+            prepared = Refused(authorised) if isinstance(authorised, str) else await self._prepare(authorised, call)
+            if isinstance(prepared, Refused):
+                await self._record(_without_effect(step.attempt == 1, *prepared), step.after, delivery)
                 return
         except Retryable:
             if isinstance(step, Resume):
@@ -167,23 +174,23 @@ class Executor:
             raise
         await self._execute(call, step, prepared, delivery)
 
-    async def _prepare(self, authorised: Authorised, call: Call) -> Prepared | str:
-        """Asks for freezes, opens the arguments, does all that needs no sending; the code of what failed."""
+    async def _prepare(self, authorised: Authorised, call: Call) -> Prepared | Refused:
+        """Asks for freezes, opens the arguments, does all that needs no sending."""
         function = authorised.function
         connection = self._catalog.connections[function.connection]
         try:
             place = Place(call.ref, authorised.sealed_in, "arguments")
             opening = self._sealer.open(authorised.arguments, place, "raw")
-            frozen, raw = await asyncio.gather(self._frozen(call), opening)
-            if frozen:
-                return FROZEN
+            freeze, raw = await asyncio.gather(self._freeze_of(call), opening)
+            if freeze is not None:
+                return Refused(FROZEN, freeze)
             arguments = parse(raw, numbers="exact")
             if not isinstance(arguments, dict):
-                return "arguments_not_an_object"
+                return Refused("arguments_not_an_object")
             received = await self._received(authorised, call.ref)
             send = await self._runners[connection.kind].prepare(function, connection, arguments, received)
         except (Rejected, JsonTextError, MappingError, CredentialError) as error:
-            return error.code
+            return Refused(error.code)
         timeout = function.spec.timeout or connection.timeout
         return Prepared(function.name, send, timeout, function.spec.idempotent, received is not None)
 
@@ -241,11 +248,12 @@ class Executor:
         if len(self._unsent) > _UNSENT_KEPT:
             del self._unsent[next(iter(self._unsent))]
 
-    async def _frozen(self, call: Call) -> bool:
-        """Whether a freeze stops the call that was acknowledged before this was asked. BrokerAway."""
+    async def _freeze_of(self, call: Call) -> str | None:
+        """The id of a freeze that stops the call and was acknowledged before this was asked. BrokerAway."""
         await self._freezes.refresh()
         requested = call.requested
-        return self._freezes.stopping(requested.principal, call.ref.session_id, requested.function) is not None
+        freeze = self._freezes.stopping(requested.principal, call.ref.session_id, requested.function)
+        return freeze.freeze_id if freeze is not None else None
 
     async def _send(self, call: Call, started: Recorded, prepared: Prepared, delivery: Delivery) -> Outcome:
         """Calls out once, under a start that stands; aborted by its deadline, even where that has passed already.
@@ -255,8 +263,9 @@ class Executor:
         start = started.data
         assert isinstance(start, ExecutionStarted)  # noqa: S101
         try:
-            if await self._frozen(call):
-                return NotSent(FROZEN)
+            freeze = await self._freeze_of(call)
+            if freeze is not None:
+                return NotSent(FROZEN, freeze)
         except BrokerAway:
             self._keep_unsent(started.ref, started.event.event_id)
             raise
@@ -269,7 +278,7 @@ class Executor:
         if isinstance(outcome, NotSent):
             # A first attempt that was never sent has no effect; a later one says nothing of those before it.
             first = isinstance(started.data, ExecutionStarted) and started.data.attempt == 1
-            failed = ExecutionFailed(code=outcome.code) if first else OutcomeUnknown(code=outcome.code)
+            failed = _without_effect(first, outcome.code, outcome.freeze)
             await self._insist(Draft(uuid7(), self._clock(), failed), started, delivery)
             return
         event_id, at = uuid7(), self._clock()
@@ -317,9 +326,9 @@ class Executor:
         await _patiently(append)
 
 
-def _refusal(step: Run | Resume, code: str) -> EventData:
-    """It cannot be run: certainly no effect, unless an attempt went before whose outcome nobody knows."""
-    return ExecutionFailed(code=code) if step.attempt == 1 else OutcomeUnknown(code=code)
+def _without_effect(first: bool, code: str, freeze: str | None) -> EventData:
+    """It was not sent: certainly no effect, unless an attempt went before whose outcome nobody knows."""
+    return ExecutionFailed(code=code, freeze=freeze) if first else OutcomeUnknown(code=code, freeze=freeze)
 
 
 async def _patiently(work: Callable[[], Awaitable[T]]) -> T:

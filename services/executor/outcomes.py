@@ -59,6 +59,8 @@ class NotSent:
     """Nothing reached the upstream."""
 
     code: NotSentCode
+    freeze: str | None = None
+    """The id of the freeze that stopped it, where one did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from contracts.model import JsonValue, rfc3339
 from contracts.subjects import SESSION_ID, CallRef, Partition, homes
 from contracts.tally import standing_votes
 from services.ingress.explanations import explain, explain_settled
-from services.ingress.views import findings_of, requirements_of, shown
+from services.ingress.views import findings_of, freeze_of, requirements_of, shown
 
 FUNCTION = re.compile(rf"{NAME.pattern}\.{NAME.pattern}")
 SESSION_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -196,6 +196,7 @@ def outcome_of(
     for name in ("code", "policies"):
         if hasattr(data, name) and head.name in ("denied", "execution_failed", "outcome_unknown", "cancelled"):
             document[name] = getattr(data, name)
+    document |= freeze_of(data)
     if call.settled_as_not_done:
         document["code"] = "settled_as_not_done"
     problems = data.problems if isinstance(data, Denied) else ()

@@ -87,6 +87,7 @@ OUTCOME: dict[str, Any] = {
         "code": _TEXT,
         "detail": _TEXT,
         "policies": _TEXTS,
+        "freeze": {**_TEXT, "description": "The id of the freeze that stopped it, where the code is `frozen`."},
         "problems": {"type": "array", "items": {"type": "object"}, "description": "Where the arguments are wrong."},
         "reason": {**_TEXT, "description": "Why a reviewer said no, or a person that it was not done."},
         "amendments": {

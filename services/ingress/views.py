@@ -13,6 +13,7 @@ from contracts.events import (
     ArgumentsMasked,
     Cancelled,
     Denied,
+    EventData,
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionStarted,
@@ -23,6 +24,7 @@ from contracts.events import (
     Requested,
     Requirement,
     ResultMasked,
+    Stoppable,
     VoteCast,
 )
 from contracts.model import rfc3339
@@ -81,6 +83,11 @@ def requirements_of(requirements: Sequence[Requirement], missing: Sequence[int])
     ]
 
 
+def freeze_of(data: EventData) -> dict[str, str]:
+    """The freeze by which a call ended, where one did."""
+    return {"freeze": data.freeze} if isinstance(data, Stoppable) and data.freeze is not None else {}
+
+
 def summary_of(recorded: Recorded) -> dict[str, Any]:
     """One event of the stream of events."""
     return {
@@ -102,7 +109,7 @@ def _details(recorded: Recorded) -> dict[str, Any]:
         case Allowed():
             return {"policies": data.policies}
         case Denied():
-            return {"policies": data.policies, "code": data.code}
+            return {"policies": data.policies, "code": data.code} | freeze_of(data)
         case ApprovalRequired():
             lacking = [requirement.people for requirement in data.requirements]
             return {"policies": data.policies, "requirements": requirements_of(data.requirements, lacking)}
@@ -115,7 +122,7 @@ def _details(recorded: Recorded) -> dict[str, Any]:
         case ExecutionCompleted():
             return {"status": data.status, "size": data.size, "duration_ms": data.duration_ms}
         case ExecutionFailed() | OutcomeUnknown() | Cancelled():
-            return {"code": data.code}
+            return {"code": data.code} | freeze_of(data)
         case OutcomeSettled():
             return {"outcome": data.outcome}
         case ResultMasked():

@@ -87,8 +87,8 @@ class CallFacts:
     """Where that is, as far as masking says."""
     barred: Bar | None = None
     """Why the function may not be called at this moment, e.g. since its definition changed and nobody accepted that."""
-    frozen: bool = False
-    """Whether a freeze stops it at this moment."""
+    freeze: str | None = None
+    """The id of the freeze that stops it at this moment."""
     masked: frozenset[str] = frozenset()
     """JSON pointers to what masking replaced in the view."""
 
@@ -107,6 +107,8 @@ class Verdict:
     facts: Mapping[str, JsonValue] = field(default_factory=dict)
     """JSON pointer into the arguments → masked value, for what the deciding policies read."""
     problems: tuple[InputProblem, ...] = ()
+    freeze: str | None = None
+    """The id of the one that stops it, where that is why it is denied."""
 
 
 def prepare(catalog: Catalog, policies: PolicySet | None) -> Rules:
@@ -201,19 +203,25 @@ def covers(rules: Rules, facts: CallFacts, grant: PolicySet) -> bool:
 class _Denial(Exception):
     """No evaluation, or none that counts. It carries no text from elsewhere, and no cause."""
 
-    def __init__(self, code: str, policies: tuple[str, ...] = (), problems: tuple[InputProblem, ...] = ()) -> None:
+    def __init__(
+        self,
+        code: str,
+        policies: tuple[str, ...] = (),
+        problems: tuple[InputProblem, ...] = (),
+        freeze: str | None = None,
+    ) -> None:
         super().__init__(code)
-        self.code, self.policies, self.problems = code, policies, problems
+        self.code, self.policies, self.problems, self.freeze = code, policies, problems, freeze
 
     def verdict(self, rules: Rules) -> Verdict:
         digest = rules.policies.digest if rules.policies else NO_POLICY_SET
-        return Verdict("denied", self.code, digest, self.policies, problems=self.problems)
+        return Verdict("denied", self.code, digest, self.policies, problems=self.problems, freeze=self.freeze)
 
 
 def _evaluate(rules: Rules, facts: CallFacts, approved: tuple[bool, ...]) -> tuple[PolicySet, tuple[Evaluation, ...]]:
     """The passes asked for, after everything that must hold before Cedar is asked. Fails closed by `_Denial`."""
-    if facts.frozen:
-        raise _Denial(FROZEN)
+    if facts.freeze is not None:
+        raise _Denial(FROZEN, freeze=facts.freeze)
     policies = rules.policies
     if policies is None or not len(policies):
         raise _Denial("no_policy")

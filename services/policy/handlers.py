@@ -102,6 +102,7 @@ class Policy:
         arguments, view, inspectable = await self._open(recorded, masked)
         refusal = next((code for code in masked.uninspectable if code in _NAMED), "uninspectable")
         wanted = rules.policies is not None and rules.policies.mentions_session
+        freeze = self._freezes.stopping(masked.principal, recorded.ref.session_id, masked.function)
         return CallFacts(
             function=rules.known(masked.function),
             barred=rules.barred.get(masked.function),
@@ -112,7 +113,7 @@ class Policy:
             inspectable=inspectable,
             session=await self._sessions.before(recorded.ref) if wanted else SessionFacts(),
             now=self._clock(),
-            frozen=self._freezes.stopping(masked.principal, recorded.ref.session_id, masked.function) is not None,
+            freeze=freeze.freeze_id if freeze is not None else None,
             refusal=refusal,
             problems=tuple(problem for problem in masked.refused_tokens if problem.keyword == refusal),
             masked=frozenset(finding.path for finding in masked.findings),
@@ -159,7 +160,9 @@ def event_of(verdict: Verdict, function_digest: str, use: GrantUse | None = None
         return Allowed.model_validate({**judged, "grant": use})
     if verdict.outcome == "approval_required":
         return ApprovalRequired.model_validate({**judged, "requirements": verdict.requirements})
-    return Denied.model_validate({**judged, "code": verdict.code, "problems": verdict.problems})
+    return Denied.model_validate(
+        {**judged, "code": verdict.code, "problems": verdict.problems, "freeze": verdict.freeze}
+    )
 
 
 def _met_by(call: Call) -> RequirementsMet:

@@ -18,9 +18,13 @@ from contracts.events import (
     FORMER_EVENTS,
     Allowed,
     ApprovalRequired,
+    Cancelled,
+    Denied,
     EventData,
     ExecutionCompleted,
+    ExecutionFailed,
     GrantUse,
+    OutcomeUnknown,
     ResultMasked,
     Sealed,
     UnknownEventType,
@@ -100,6 +104,19 @@ def test_what_came_through_the_proxy_is_more_of_an_event_and_no_other_has_the_fi
     assert getattr(parsed.data, name) == Sealed(key_id="k", nonce="n", ciphertext="c")
     assert encode_event(parsed) == body
     assert f'"{name}"'.encode() not in encode_event(parse_event(data.TYPE, plain))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [sample for sample in EVENT_SAMPLES if isinstance(sample, (Denied, ExecutionFailed, OutcomeUnknown, Cancelled))],
+    ids=lambda data: data.TYPE,
+)
+def test_what_a_freeze_stopped_names_it_and_no_other_has_the_field(data: EventData) -> None:
+    named = make_event(EVENT, REF, AT, "2" * 64, data.model_copy(update={"freeze": "f1"}))
+    body = encode_event(named)
+    assert b'"freeze":"f1"' in body
+    assert parse_event(data.TYPE, body) == named
+    assert b"freeze" not in encode_event(parse_event(data.TYPE, golden(data.TYPE)))
 
 
 def test_wire_names_are_unique_and_versioned() -> None:

@@ -23,7 +23,7 @@ def cancelled_how(freezing: Freezing, question: Question, call: Call) -> str | N
         return None
     if data.code != FROZEN:
         return f"Withdrawn by {data.by}."
-    freeze = freezing.stopped_by(question, data.by, recorded.event.at)
+    freeze = freezing.stopped_by(question, data, recorded.event.at)
     return f"Stopped by a freeze of {named(freeze)}, by {data.by}." if freeze else f"Stopped by a freeze, by {data.by}."
 
 
@@ -35,7 +35,7 @@ def stopped_for(history: History, freezing: Freezing, person: Principal, now: da
         question = one.question
         if right_of(question, person, permitted=True) is not None or not is_asked(question, person, now):
             continue
-        freeze = freezing.stopped_by(question, one.by, one.at)
+        freeze = freezing.stopped_by(question, one.cancelled, one.at)
         if freeze is not None and freeze.in_force(now):
             freezes[freeze.freeze_id] = freeze
             counted[freeze.freeze_id] += 1

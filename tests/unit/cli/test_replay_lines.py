@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from cli.replay_lines import replay_lines
-from contracts.events import Allowed, ExecutionCompleted, ExecutionStarted, GrantUse, ResultMasked
+from contracts.events import (
+    Allowed,
+    Cancelled,
+    Denied,
+    EventData,
+    ExecutionCompleted,
+    ExecutionStarted,
+    GrantUse,
+    ResultMasked,
+)
 from services.audit.views import Replayed, Step
 from tests.memory_log import NOW, Calls, MemoryLog, MemorySealer
 
@@ -19,6 +28,22 @@ def test_a_call_that_a_grant_let_through_names_the_grant() -> None:
     call = calls.log.call(ref)
     told = list(replay_lines(Replayed(call, tuple(map(Step, call.chain)), ())))
     assert told[3].endswith("by large, approved in advance by use 2 of grant 01990000-0000-7000-8000-000000000002")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (Denied(policy_set="a" * 64, function_digest="b" * 64, code="frozen", freeze="f1"), "(frozen by freeze f1)"),
+        (Cancelled(by="fay", code="frozen", freeze="f1"), "by fay (frozen by freeze f1)"),
+        (Cancelled(by="bot", code="withdrawn"), "by bot (withdrawn)"),
+    ],
+)
+def test_what_a_freeze_stopped_names_it(data: EventData, told: str) -> None:
+    calls = Calls(MemoryLog(), MemorySealer())
+    ref = calls.masked().ref
+    calls.log.put(ref, data)
+    call = calls.log.call(ref)
+    assert list(replay_lines(Replayed(call, tuple(map(Step, call.chain)), ())))[3].endswith(told)
 
 
 def test_a_call_that_policy_allowed_by_itself_names_no_grant() -> None:

@@ -84,9 +84,9 @@ class TestDeciding:
 
     def test_only_what_waits_is_cancelled(self) -> None:
         waiting, over = of(asked()), of(lost())
-        assert waiting.cancel(uuid7(), START, "sid", "frozen")
-        assert isinstance(waiting.call.chain[-1].data, Cancelled)
-        assert not over.cancel(uuid7(), START, "sid", "frozen")
+        assert waiting.cancel(uuid7(), START, "sid", "f1")
+        assert waiting.call.chain[-1].data == Cancelled(by="sid", code="frozen", freeze="f1")
+        assert not over.cancel(uuid7(), START, "sid", "f1")
         assert not over.pending_events
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from approval_calls import SEALED, START, asked, person
 
+from contracts.events import Cancelled
 from contracts.freezes import Freeze
 from contracts.subjects import CallRef
 from services.approval.aggregate import Approval
@@ -90,8 +91,12 @@ async def cancelled_of(calls: Calls) -> int:
     return len(calls.cancelled)
 
 
-async def test_everything_that_waits_is_cancelled() -> None:
-    assert await cancelled_of(Calls(Book(), lift_after=WAITING + 1)) == WAITING
+async def test_everything_that_waits_is_cancelled_by_name_of_the_freeze() -> None:
+    calls = Calls(Book(), lift_after=WAITING + 1)
+    assert await cancelled_of(calls) == WAITING
+    assert {one.call.chain[-1].data for one in calls.by_ref.values()} == {
+        Cancelled(by="fay", code="frozen", freeze="f1")
+    }
 
 
 @pytest.mark.parametrize("after", [1, 20])

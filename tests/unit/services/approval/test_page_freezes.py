@@ -29,6 +29,9 @@ class Book:
     def known(self) -> tuple[Freeze, ...]:
         return self._freezes
 
+    def get(self, freeze_id: str) -> Freeze | None:
+        return next((one for one in self._freezes if one.freeze_id == freeze_id), None)
+
     def may(self, _right: str, _who: Principal, scope: str, _target: str | None) -> bool:
         return scope == self._may
 
@@ -58,9 +61,9 @@ def history(*stopped: Stopped) -> History:
     return cast("History", Past(*stopped))
 
 
-def cancelled(code: str, by: str) -> Story:
+def cancelled(code: str, by: str, freeze: str | None = None) -> Story:
     story = asked()
-    story.add(Cancelled(by=by, code=code), LATER)
+    story.add(Cancelled(by=by, code=code, freeze=freeze), LATER)
     return story
 
 
@@ -84,8 +87,18 @@ def test_a_cancelled_call_says_who_ended_it(code: str, by: str, freezes: tuple[F
     assert cancelled_how(freezing(*freezes), question(story), story.call) == told
 
 
+def test_the_freeze_that_the_event_names_is_told_of_and_no_likelier_one() -> None:
+    later = replace(FREEZE, freeze_id="f2", scope="everything", target=None)
+    story = cancelled("frozen", "rosalind", "f1")
+    assert cancelled_how(freezing(FREEZE, later), question(story), story.call) == (
+        "Stopped by a freeze of the agent bot, by rosalind."
+    )
+    assert cancelled_how(freezing(later), question(story), story.call) == "Stopped by a freeze, by rosalind."
+
+
 def test_whoever_was_asked_is_told_of_a_freeze_in_force_and_nobody_else() -> None:
-    stopped = [Stopped(question(cancelled("frozen", "rosalind")), "rosalind", LATER) for _ in range(2)]
+    ended = Cancelled(by="rosalind", code="frozen")
+    stopped = [Stopped(question(cancelled("frozen", "rosalind")), ended, LATER) for _ in range(2)]
     asked_person, other, requester = person("fina", "finance"), person("sam", "sales"), person("rosa", "finance")
     assert stopped_for(history(*stopped), freezing(FREEZE), asked_person, LATER) == [(FREEZE, 2)]
     for who in (other, requester):

@@ -208,6 +208,18 @@ def test_a_freeze_tells_which_calls_it_stopped(store: Store) -> None:
     ]
 
 
+def test_a_call_that_names_its_freeze_counts_for_no_other(store: Store) -> None:
+    stream = Stream()
+    named = ended(stream, Cancelled(by="fay", code="frozen", freeze="f1"), 2)
+    unnamed = ended(stream, Cancelled(by="fay", code="frozen"), 4)
+    calls(store, named, unnamed)
+    everything = frozen("f2", "everything", None)
+    control(store, [standing(freeze_subject("f1"), frozen(), 0)], [standing(freeze_subject("f2"), everything, 1)])
+    found = {row["id"]: row["stopped"] for row in find_freezes(store, FreezeFilter(HOUR), None, 9)}
+    assert [one["id"] for one in found["f1"]["calls"]] == [str(named[0].ref), str(unnamed[0].ref)]
+    assert [one["id"] for one in found["f2"]["calls"]] == [str(unnamed[0].ref)]
+
+
 def test_freezes_in_force_and_ended(store: Store) -> None:
     scopes = [frozen("f1", "function", "crm.read"), frozen("f2", "everything", None, minutes=20)]
     control(store, *([standing(freeze_subject(one.freeze_id), one, at)] for at, one in enumerate(scopes, start=1)))

@@ -30,7 +30,7 @@ async def test_a_frozen_call_fails_before_it_starts(scene: Scene) -> None:
     allowed = scene.allowed()
     assert await scene.deliver(allowed) is None
     assert scene.after_allowed(allowed) == ["execution_failed"]
-    assert scene.last(allowed) == ExecutionFailed(code="frozen")
+    assert scene.last(allowed) == ExecutionFailed(code="frozen", freeze="f1")
     assert scene.runner.sent == []
 
 
@@ -39,7 +39,7 @@ async def test_a_freeze_between_the_look_and_the_start_wins_too(scene: Scene) ->
     allowed = scene.allowed()
     await scene.deliver(allowed)
     assert scene.after_allowed(allowed) == ["execution_started", "execution_failed"]
-    assert scene.last(allowed) == ExecutionFailed(code="frozen")
+    assert scene.last(allowed) == ExecutionFailed(code="frozen", freeze="f1")
     assert scene.runner.sent == []
 
 
@@ -78,7 +78,7 @@ async def test_a_freeze_before_a_repetition_leaves_the_outcome_unknown(scene: Sc
     scene.freezes.arriving = [None, None, EVERYTHING]
     allowed = scene.allowed("shop.look")
     await scene.deliver(allowed)
-    assert scene.last(allowed) == OutcomeUnknown(code="frozen")
+    assert scene.last(allowed) == OutcomeUnknown(code="frozen", freeze="f1")
     assert len(scene.runner.sent) == 1
 
 

@@ -71,22 +71,22 @@ async def test_an_idempotent_function_that_used_its_attempts_gets_one_more(scene
 
 
 @pytest.mark.parametrize(
-    ("spoil", "code"),
+    ("spoil", "code", "freeze"),
     [
-        (lambda scene: scene.environ.clear(), "credential_missing"),
-        (lambda scene: scene.sealer.errors.append(Rejected("key_missing")), "key_missing"),
-        (lambda scene: setattr(scene.freezes, "arriving", [EVERYTHING]), "frozen"),
+        (lambda scene: scene.environ.clear(), "credential_missing", None),
+        (lambda scene: scene.sealer.errors.append(Rejected("key_missing")), "key_missing", None),
+        (lambda scene: setattr(scene.freezes, "arriving", [EVERYTHING]), "frozen", "f1"),
     ],
 )
 async def test_what_cannot_be_run_again_waits_for_a_person_again(
-    scene: Scene, spoil: Callable[[Scene], Any], code: str
+    scene: Scene, spoil: Callable[[Scene], Any], code: str, freeze: str | None
 ) -> None:
     """Never `execution_failed`: what cannot be sent now says nothing of the attempt before."""
     allowed = unknown(scene)
     settled = scene.settled(allowed)
     spoil(scene)
     assert await scene.deliver_settled(settled) is None
-    assert scene.last(allowed) == OutcomeUnknown(code=code)
+    assert scene.last(allowed) == OutcomeUnknown(code=code, freeze=freeze)
     assert scene.after_allowed(allowed) == [*AGAIN, "outcome_unknown"]
     assert not scene.runner.sent
     # And is not tried by itself once that is mended.
@@ -100,7 +100,7 @@ async def test_a_freeze_between_the_look_and_the_start_wins_too(scene: Scene) ->
     scene.freezes.arriving = [None, EVERYTHING]
     await scene.deliver_settled(scene.settled(allowed))
     assert scene.after_allowed(allowed) == [*AGAIN, *UNKNOWN]
-    assert scene.last(allowed) == OutcomeUnknown(code="frozen")
+    assert scene.last(allowed) == OutcomeUnknown(code="frozen", freeze="f1")
     assert not scene.runner.sent
 
 

@@ -268,9 +268,9 @@ def test_what_was_not_done_tells_why() -> None:
 
 
 def test_an_unknown_outcome_after_a_settlement_is_told_as_one() -> None:
-    call = then(settled("run_again"), OutcomeUnknown(code="frozen"))
+    call = then(settled("run_again"), OutcomeUnknown(code="frozen", freeze="f1"))
     document = outcome_of(call)
-    assert (document["status"], document["code"]) == ("unknown", "frozen")
+    assert (document["status"], document["code"], document["freeze"]) == ("unknown", "frozen", "f1")
     assert is_answered(call)
 
 

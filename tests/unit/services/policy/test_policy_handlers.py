@@ -152,7 +152,7 @@ async def test_what_is_frozen_is_denied_whatever_policies_say(scene: Scene) -> N
     for amount in (40, 250):
         denied = await scene.judged(scene.calls(amount=amount).masked())
         assert isinstance(denied, Denied)
-        assert (denied.code, denied.policies) == ("frozen", ())
+        assert (denied.code, denied.freeze, denied.policies) == ("frozen", "f1", ())
     scene.freezes.known = []
     assert isinstance(await scene.judged(scene.calls().masked()), Allowed)
 
@@ -162,7 +162,7 @@ async def test_what_was_approved_is_denied_where_it_was_frozen_since(scene: Scen
     scene.freezes.known = [EVERYTHING]
     denied = await scene.judged_again(approved)
     assert isinstance(denied, Denied)
-    assert denied.code == "frozen"
+    assert (denied.code, denied.freeze) == ("frozen", "f1")
 
 
 # The first judgement
