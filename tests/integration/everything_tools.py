@@ -34,7 +34,7 @@ Context = ServerRequestContext[Any, Any]
 Result = CallToolResult | InputRequiredResult
 Run = Callable[[Context, CallToolRequestParams], Awaitable[Result]]
 MISSING_CAPABILITY: Final = -32021
-LONGEST: Final = 3.0
+LONGEST: Final = 0.2
 """Seconds: the suite asks for a minute, and waits for no end of it."""
 
 
