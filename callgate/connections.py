@@ -160,7 +160,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._lines += 1
         self._count(len(name) + len(value) + LINE, _HEADERS)
-        super().on_header(name, value)
+        if self._head:  # a trailer is no header (RFC 9110, 6.5.1): whoever checked those in front of us saw none
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._untold = 0

@@ -51,6 +51,14 @@ async def test_a_chunked_body_in_pieces_with_a_trailer(door: Door) -> None:
     assert json.loads((await peer.answer()).body)["bytes"] == 6
 
 
+async def test_a_trailer_is_no_header(door: Door) -> None:
+    """What a TLS terminator in front strips or sets are headers; a `Client-Cert` behind the body would pass it by."""
+    peer = await door.connect()
+    head = b"POST /size HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n"
+    await peer.send(head + b"2\r\nab\r\n0\r\nclient-cert: :AA==:\r\nhost: evil\r\nexpect: 100-continue\r\n\r\n")
+    assert json.loads((await peer.answer()).body) == {"bytes": 2, "headers": 2}
+
+
 async def test_one_huge_header_is_refused_early(door: Door) -> None:
     peer = await door.connect()
     await peer.send(GET + b"authorization: Bearer ", *(SECRET * 4096 for _ in range(64)))
