@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from nats.aio.client import Client
 
@@ -82,16 +83,16 @@ async def _streams(visit: Visit, settings: Settings) -> list[Finding]:
         spec = streams(epoch, shard + 1, layout.replicas)[-1]
         wanted[spec.name] = spec
     findings: list[Finding] = []
-    intact = 0
+    intact, mending = 0, _mending(settings)
     for name, spec in wanted.items():
         info = await reading.request_json(visit.client, f"$JS.API.STREAM.INFO.{name}", {})
         if "error" in info:
-            findings.append(Finding("FAIL", "streams", f"{name} is missing; `callgate provision` makes it"))
+            findings.append(Finding("FAIL", "streams", f"{name} is missing; {mending.make}"))
             continue
         old = name.startswith("CALLS_") and not name.startswith(f"CALLS_{layout.epoch}_")
         ignored = {"sealed"} if old else set()
         differences = [each for each in stream_differences(spec, info["config"]) if each.field not in ignored]
-        findings += [_deviation("streams", each, SAFE_STREAM) for each in differences]
+        findings += [_deviation("streams", each, SAFE_STREAM, mending) for each in differences]
         intact += not differences
     if intact:
         findings.append(Finding("ok", "streams", f"{intact} stand as the table says, immutable where they must be"))
@@ -114,15 +115,15 @@ async def _consumers(visit: Visit, settings: Settings) -> list[Finding]:
     table = consumers(layout.epoch, layout.shards, ack_wait=layout.ack_wait, max_ack_pending=pending)
     mine = table if visit.role is Role.PROVISIONER else [c for c in table if c.durable in durables(visit.role)]
     findings: list[Finding] = []
-    intact = 0
+    intact, mending = 0, _mending(settings)
     for spec in mine:
         name = f"{spec.stream}/{spec.durable}"
         info = await reading.request_json(visit.client, f"$JS.API.CONSUMER.INFO.{spec.stream}.{spec.durable}", {})
         if "error" in info:
-            findings.append(Finding("FAIL", "consumers", f"{name} is missing; `callgate provision` makes it"))
+            findings.append(Finding("FAIL", "consumers", f"{name} is missing; {mending.make}"))
             continue
         differences = consumer_differences(spec, info["config"])
-        findings += [_deviation("consumers", each, SAFE_CONSUMER) for each in differences]
+        findings += [_deviation("consumers", each, SAFE_CONSUMER, mending) for each in differences]
         intact += not differences
     if intact:
         findings.append(Finding("ok", "consumers", f"{intact} stand as the table says"))
@@ -132,10 +133,25 @@ async def _consumers(visit: Visit, settings: Settings) -> list[Finding]:
     return findings
 
 
-def _deviation(subject: str, difference: Difference, safe: frozenset[str]) -> Finding:
+class _Mending(NamedTuple):
+    """What to do about what is missing, and about what differs and may be changed."""
+
+    make: str
+    change: str
+
+
+def _mending(settings: Settings) -> _Mending:
+    """An embedded broker is provisioned by the `callgate up` that starts it; `callgate provision` does not reach it."""
+    if settings.broker.url is None:
+        again = "end `callgate up` and start it again"
+        return _Mending(f"{again}, which makes it", f"{again} with --upgrade")
+    return _Mending("`callgate provision` makes it", "`callgate provision --upgrade` sets it right")
+
+
+def _deviation(subject: str, difference: Difference, safe: frozenset[str], mending: _Mending) -> Finding:
     """What can be changed back in peace is a warning; anything else has let, or will let, an event be lost."""
     if difference.field in safe:
-        return Finding("warn", subject, f"{difference}; `callgate provision --upgrade` sets it right")
+        return Finding("warn", subject, f"{difference}; {mending.change}")
     return Finding("FAIL", subject, f"{difference}; somebody changed it: find out who, and verify the log")
 
 

@@ -10,6 +10,7 @@ from callgate.approval_settings import ApprovalSettings
 from callgate.settings import Settings
 from cli.doctor.findings import Finding
 from cli.doctor.network import PORTS, TIMEOUT, connect
+from services.approval.channel_secrets import lacking
 from services.approval.secret_files import SecretMissing, read_secret
 
 _SUBJECT = "channels"
@@ -27,7 +28,8 @@ async def examine_channels(settings: Settings) -> list[Finding]:
     """A TCP connection to each, and no request. A workflow's URL is a secret, and never shown."""
     approval = settings.approval
     channels = list(_channels(approval))
-    found = [finding for channel in channels for finding in _secrets(channel)]
+    found = [Finding("FAIL", _SUBJECT, error.detail) for error in lacking(approval)]
+    found += [finding for channel in channels for finding in _open_to_others(channel)]
     found += await asyncio.gather(*(_reach(one.name, one.url) for one in channels if one.url is not None))
     if approval.unheard is not None:
         text = f"of some calls nobody would hear that their outcome is unknown: {approval.unheard}"
@@ -57,12 +59,9 @@ def _written_in(path: Path) -> str | None:
         return None
 
 
-def _secrets(channel: _Channel) -> Iterator[Finding]:
+def _open_to_others(channel: _Channel) -> Iterator[Finding]:
     for path in channel.secrets:
-        if _written_in(path) is None:
-            told = f"{channel.name}: {path} is no file with one line of ASCII that this user may read"
-            yield Finding("FAIL", _SUBJECT, told)
-        elif path.stat().st_mode & 0o077:
+        if _written_in(path) is not None and path.stat().st_mode & 0o077:
             yield Finding("warn", _SUBJECT, f"{channel.name}: other users can read {path}; `chmod 600 {path}`")
 
 

@@ -13,7 +13,7 @@ from cli.doctor.broker import Visit, examine_broker, visit
 from cli.doctor.channels import examine_channels
 from cli.doctor.durability import durability_of_file, durability_of_monitoring, durability_unseen
 from cli.doctor.findings import Finding, show
-from cli.doctor.local import examine_credentials, examine_development, examine_keys, examine_policies
+from cli.doctor.local import examine_credentials, examine_development, examine_keys, examine_masking, examine_policies
 from cli.doctor.network import examine_connections, examine_issuers
 from cli.state_folder import StateFolder
 
@@ -30,6 +30,7 @@ async def examine(settings: Settings, monitors: Sequence[str] = ()) -> int:
     embedded, up = await _broker(settings, monitors)
     findings += embedded
     findings += examine_policies(settings)
+    findings += examine_masking(settings)
     findings += examine_credentials(settings)
     findings += await examine_connections(settings, up=up)
     findings += await examine_issuers(settings, up=up)

@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 from callgate import keys
 from callgate.cedar.policies import InvalidPolicies
 from callgate.cedar.schema import untypable
-from callgate.errors import CallgateError
+from callgate.errors import CallgateError, ConfigurationError
 from callgate.identity.settings import is_loopback
 from callgate.keyring import CLOCK_SKEW, KeyRing
 from callgate.settings import Settings
@@ -18,6 +19,7 @@ from cli.doctor.findings import Finding
 from contracts.functions import Connection, Credential, McpConnection
 from contracts.identity import Role
 from services.executor.credentials import CredentialError, read_credential
+from services.masking.composition import Side, hints_by_name, tools_of
 from services.policy.source import load_rules, read_files
 
 _CREDENTIAL_ADVICE = {
@@ -59,12 +61,6 @@ def examine_keys(settings: Settings, now: datetime | None = None) -> Iterator[Fi
 def _role(folder: Path, role: Role, ring: KeyRing, now: datetime) -> Iterator[Finding]:
     try:
         held = keys.load(folder, role)
-        if role in keys.SEALED_TO:
-            current = {key_id for key_id, _ in held.ring.readers({role}, now)}
-            if not current <= held.seal.keys():
-                lacking = ", ".join(sorted(current - held.seal.keys()))
-                yield Finding("FAIL", "keys", f"{role} lacks the sealing key {lacking}; copy {folder / role} anew")
-                return
     except (CallgateError, ValueError) as error:
         known = isinstance(error, CallgateError) and error.detail
         yield Finding("FAIL", "keys", known or f"a key in {folder / role} is damaged; restore it from a backup")
@@ -104,6 +100,16 @@ def examine_policies(settings: Settings) -> Iterator[Finding]:
     for left_out in untypable(settings.catalog):
         where = f"{left_out.function} {left_out.pointer}: {left_out.why}"
         yield Finding("note", "policies", f"{where}; a call that passes it is denied")
+
+
+def examine_masking(settings: Settings) -> Iterator[Finding]:
+    """What masking would refuse to start with: its own settings and lists, and annotations of functions' schemas."""
+    try:
+        tools_of(settings.masking, settings.catalog)
+        for side in get_args(Side):
+            hints_by_name(settings.catalog, side)
+    except ConfigurationError as error:
+        yield Finding("FAIL", "masking", error.detail)
 
 
 def examine_credentials(settings: Settings, environ: Mapping[str, str] | None = None) -> Iterator[Finding]:

@@ -8,28 +8,27 @@ import aiohttp
 from fastapi import APIRouter
 
 from callgate.cedar.published import PublishedPolicies
-from callgate.channel_settings import SlackSettings, require_receiver
+from callgate.channel_settings import SlackSettings
 from callgate.delivery import RawHandler
-from callgate.errors import ConfigurationError
 from callgate.identity.authenticator import Authenticator
 from callgate.identity.used_proofs import JetStreamUsedProofs
 from callgate.platform import Platform
 from callgate.streams import APPROVAL_NOTICES, APPROVAL_SENDS
 from contracts.identity import Principal
 from contracts.subjects import deliver_subject
+from services.approval.channel_secrets import lacking
 from services.approval.channels import Channels, Medium
 from services.approval.handlers import Deciding
 from services.approval.history import History
-from services.approval.mail import Mail, tls_context
+from services.approval.mail import Mail
 from services.approval.notice_routes import notice_routes
-from services.approval.secret_files import SecretMissing, read_secret, require_secret
 from services.approval.slack import Slack
 from services.approval.slack_api import SlackApi, slack_session
 from services.approval.slack_interactions import KEPT, Interactions, SocketMode, interaction_routes
 from services.approval.slack_messages import Messages
 from services.approval.teams import Teams
 from services.approval.views import Views
-from services.approval.webhooks import Webhooks, secret_bytes
+from services.approval.webhooks import Webhooks
 
 logger = logging.getLogger("services.approval")
 
@@ -104,7 +103,8 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies, histo
     """ConfigurationError where a secret is missing."""
     settings = platform.settings.approval
     public_url = platform.settings.public_url or f"http://{platform.settings.listen}"
-    _require_secrets(platform)
+    for error in lacking(settings):
+        raise error
     http = slack_session()
     webhooks = Webhooks(settings.webhooks, platform.clock, public_url, platform.settings.deployment)
     media: list[Medium] = [webhooks] if settings.webhooks else []
@@ -140,34 +140,3 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies, histo
         deliver_subject(APPROVAL_SENDS): channels.on_due,
     }
     return Telling(channels, deliveries, platform, http, slack, webhooks, teams, mail)
-
-
-def _require_secrets(platform: Platform) -> None:
-    settings = platform.settings.approval
-    for name in ("token_file", "signing_secret_file", "app_token_file"):
-        if settings.slack is not None and (path := getattr(settings.slack, name)) is not None:
-            require_secret(path, f"approval.slack.{name}")
-    for webhook in settings.webhooks:
-        for path in webhook.secret_files:
-            require_secret(path, f"approval.webhooks: {webhook.name}")
-            try:
-                secret_bytes(read_secret(path))
-            except SecretMissing:
-                raise ConfigurationError(
-                    "bad_webhook_secret",
-                    f"approval.webhooks: {webhook.name}: {path} must hold whsec_ and base64 of 24 to 64 random bytes",
-                ) from None
-    if settings.teams is not None:
-        for channel in settings.teams.channels:
-            require_secret(channel.url_file, f"approval.teams: {channel.name}")
-            try:
-                require_receiver(read_secret(channel.url_file), settings.teams.allow_private)
-            except (SecretMissing, ValueError):
-                raise ConfigurationError(
-                    "bad_teams_url",
-                    f"approval.teams: {channel.name}: {channel.url_file} must hold the https URL that Workflows gives",
-                ) from None
-    if settings.email is not None:
-        if settings.email.password_file is not None:
-            require_secret(settings.email.password_file, "approval.email.password_file")
-        tls_context(settings.email)

@@ -1,24 +1,16 @@
 """Puts masking together. What it does with which event is the table at the end."""
 
-import logging
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Final
 
 from callgate.catalog import Derived, LiveCatalog
-from callgate.errors import ConfigurationError
 from callgate.platform import Platform
 from callgate.service import Service
-from contracts.functions import Catalog, Function, ToolSpec
 from contracts.identity import Role
-from contracts.tools import result_schema
-from services.masking.composition import tools_of
+from services.masking.composition import Side, hints_by_name, tools_of
 from services.masking.domain import mask
 from services.masking.handlers import THREAD_ABOVE, Masking
-from services.masking.hints import NO_HINTS, Hints, hints_of
+from services.masking.hints import NO_HINTS, Hints
 
-logger = logging.getLogger("services.masking")
-
-_ALL_MASKED: Final = Hints(mask="UNREADABLE_SCHEMA")
 _WARMING: Final = "+44 20 7946 0958"
 
 
@@ -53,32 +45,11 @@ class LiveHints:
     masked for it, since without its annotations more would be shown.
     """
 
-    def __init__(self, catalog: LiveCatalog, which: Literal["input", "output"]) -> None:
-        def read(known: Catalog) -> Mapping[str, Hints]:
-            return {function.name: _hints(function, which, _schema(function, which)) for function in known}
-
+    def __init__(self, catalog: LiveCatalog, side: Side) -> None:
         self._catalog = catalog
-        self._hints = Derived(catalog, read)
+        self._hints = Derived(catalog, lambda known: hints_by_name(known, side))
 
     async def __call__(self, function: str) -> Hints:
         """BrokerAway."""
         await self._catalog.look_up(function)
         return self._hints().get(function, NO_HINTS)
-
-
-def _schema(function: Function, which: str) -> Mapping[str, Any] | None:
-    if which == "input":
-        return function.spec.input
-    return result_schema(function.spec) if isinstance(function.spec, ToolSpec) else function.spec.output
-
-
-def _hints(function: Function, which: str, schema: Mapping[str, Any] | None) -> Hints:
-    if schema is None:
-        return NO_HINTS
-    try:
-        return hints_of(schema)
-    except ValueError as error:  # its text is ours, and quotes the schema alone
-        if isinstance(function.spec, ToolSpec):  # a server's schema must not stop masking for everybody else
-            logger.error("a tool's schema cannot be read; all of it is masked", extra={"function": function.name})
-            return _ALL_MASKED
-        raise ConfigurationError("bad_annotation", f"the {which} of {function.name}: {error}") from None

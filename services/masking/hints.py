@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from callgate.schema_annotations import ACCEPTS, ENTITY, MASK, NEVER, subschemas
+from callgate.schema_annotations import ACCEPTS, ENTITY, MASK, NEVER, Place, subschemas
 
 _IN_PLACE = ("allOf", "anyOf", "oneOf")
 _CONDITIONAL = ("if", "then", "else")
@@ -189,15 +189,15 @@ def _compiled(pattern: str, at: str) -> re.Pattern[str]:
     raise ValueError(f"{at}/patternProperties: a pattern that cannot be compiled")
 
 
-def annotated_entities(schema: Any) -> Iterator[str]:
-    """Every entity that masks a place, by an annotation in a JSON Schema."""
-    for _, part in subschemas(schema):
+def annotated_entities(schema: Any) -> Iterator[tuple[Place, str]]:
+    """Every entity that masks a place, by an annotation in a JSON Schema, and where in the schema it says so."""
+    for place, part in subschemas(schema):
         said = part.get(MASK)
         if isinstance(said, str) and said != NEVER:
-            yield said
+            yield (*place, MASK), said
 
 
-def accepted_entities(schema: Any) -> Iterator[str]:
-    """Every entity whose tokens are accepted somewhere, by an annotation in a JSON Schema."""
-    for _, part in subschemas(schema):
-        yield from part.get(ACCEPTS, ())
+def accepted_entities(schema: Any) -> Iterator[tuple[Place, str]]:
+    """Every entity whose tokens are accepted somewhere, by an annotation in a JSON Schema, and where it says so."""
+    for place, part in subschemas(schema):
+        yield from (((*place, ACCEPTS), said) for said in part.get(ACCEPTS, ()))

@@ -199,12 +199,22 @@ async def test_examines_an_embedded_broker_by_its_state_folder(
     assert code == 0
     assert named(found["note"], "broker embedded, and not made yet")
     assert named(found["note"], "keys none yet")
-    async with running_deployment(state, overrides=overrides):
+    async with running_deployment(state, overrides=overrides) as deployment:
         code, found = await examined(settings, capsys)
         assert (code, found["FAIL"]) == (0, [])
         assert named(found["ok"], "broker nats-server", "lets provisioner in")
         assert named(found["ok"], "durability sync_interval: always")
         assert named(found["ok"], "disk", "free in")
+        changed = settings.broker.model_copy(update={"ack_wait": 12.0})
+        code, found = await examined(settings.model_copy(update={"broker": changed}), capsys)
+        assert code == 0
+        assert named(found["warn"], "consumers CALLS_1_0/policy: ack_wait", "end `callgate up`", "--upgrade")
+        assert not named(found["warn"], "callgate provision")
+        async with provisioner(deployment.settings) as client:
+            await client.request("$JS.API.STREAM.DELETE.ACCESS", b"")
+        code, found = await examined(settings, capsys)
+        assert code == 1
+        assert named(found["FAIL"], "streams ACCESS is missing; end `callgate up` and start it again")
     code, found = await examined(settings, capsys)
     assert code == 0
     assert named(found["note"], "broker embedded, and not running")
@@ -229,7 +239,7 @@ async def test_sees_what_is_wrong_with_keys(
     assert code == 1
     assert named(found["FAIL"], "keys ring 1 of deployment test", "the configuration says deployment other")
     assert named(found["FAIL"], "keys other users can read", "policy/sign.key", "chmod 600")
-    assert named(found["FAIL"], "keys masking lacks the sealing key")
+    assert named(found["FAIL"], "masking/seal-", "is missing; copy the role's whole folder")
     assert named(found["FAIL"], "executor/sign.key is not in ring.json")
     assert named(found["FAIL"], "approval/sign.key")
     assert named(found["warn"], "root key")
@@ -266,6 +276,31 @@ async def test_sees_what_is_wrong_around(
     assert named(found["FAIL"], "policies calls.cedar:3")
     assert named(found["FAIL"], "issuers no usable key set")
     assert named(found["warn"], "development")
+
+
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        ({"x-callgate-mask": "CREDITCARD"}, "at /properties/card/x-callgate-mask: nothing is found as CREDITCARD"),
+        (
+            {"x-callgate-accepts": ["CREDIT_CRAD"]},
+            "/properties/card/x-callgate-accepts: nothing is found as CREDIT_CRAD",
+        ),
+        ({"$ref": "#/$defs/none"}, "$ref leads nowhere"),
+    ],
+)
+async def test_sees_what_masking_would_refuse_to_start_with(
+    tmp_path: Path,
+    overrides: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    card: dict[str, Any],
+    told: str,
+) -> None:
+    ping = overrides["connections"]["api"]["functions"]["ping"]
+    ping["input"] = {"type": "object", "properties": {"card": card}}
+    settings = Settings(**{"deployment": "test", "state": tmp_path, **overrides})
+    _, found = await examined(settings, capsys)
+    assert named(found["FAIL"], "masking the input of api.ping", told)
 
 
 async def test_says_when_no_broker_lets_it_in(

@@ -1,5 +1,6 @@
 """What `callgate doctor` says of channels and signing in: who answers, which secret is missing, what nobody hears."""
 
+import base64
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from cli.doctor.channels import examine_channels
 from cli.doctor.findings import Finding
 from cli.doctor.network import examine_issuers
 
+HOOK = f"whsec_{base64.b64encode(b'x' * 24).decode()}"
 PASSWORD = "the-relays-own-password"
 
 
@@ -38,7 +40,7 @@ def nobody() -> int:
 
 def channels(folder: Path, port: int, **more: Any) -> dict[str, Any]:
     """All four, at that port."""
-    secrets = {"token": "xoxb-1", "signing": "s", "password": PASSWORD, "hook": "whsec_x"}
+    secrets = {"token": "xoxb-1", "signing": "s", "password": PASSWORD, "hook": HOOK}
     for name, secret in (secrets | {"workflow": f"http://127.0.0.1:{port}/a-secret-path"}).items():
         (folder / name).write_text(secret)
         (folder / name).chmod(0o600)
@@ -86,12 +88,16 @@ async def test_what_is_wrong_with_channels(tmp_path: Path) -> None:
     approval = channels(tmp_path, nobody())
     (tmp_path / "token").unlink()
     (tmp_path / "workflow").write_text("two lines\nof it")
+    (tmp_path / "hook").write_text("whsec_x")
     (tmp_path / "hook").chmod(0o644)
+    approval["email"]["ca_file"] = tmp_path / "token"
     found = await examine_channels(settings_of(tmp_path, approval=approval))
     failures = texts(found, "FAIL")
-    assert [text for text in failures if "is no file with one line" in text] == [
-        f"slack: {tmp_path / 'token'} is no file with one line of ASCII that this user may read",
-        f"teams ops: {tmp_path / 'workflow'} is no file with one line of ASCII that this user may read",
+    assert failures[:4] == [
+        f"approval.slack.token_file: {tmp_path / 'token'} is no file with one line of ASCII that this user may read",
+        f"approval.webhooks: soc: {tmp_path / 'hook'} must hold whsec_ and base64 of 24 to 64 random bytes",
+        f"approval.teams: ops: {tmp_path / 'workflow'} is no file with one line of ASCII that this user may read",
+        f"approval.email.ca_file: {tmp_path / 'token'} is no file of certificates in PEM",
     ]
     silent = [text.partition(":")[0] for text in failures if "nothing answers" in text]
     assert silent == ["slack", "email", "webhook soc"]
@@ -99,6 +105,13 @@ async def test_what_is_wrong_with_channels(tmp_path: Path) -> None:
     assert "chmod 600" in open_to_all
     assert "approval.settlers" in unheard
     assert PASSWORD not in str(found)
+
+
+async def test_a_workflows_url_that_approval_would_refuse(tmp_path: Path, listening: int) -> None:
+    approval = channels(tmp_path, listening, settlers=["sre"])
+    approval["teams"]["allow_private"] = False
+    (failure,) = texts(await examine_channels(settings_of(tmp_path, approval=approval)), "FAIL")
+    assert failure == f"approval.teams: ops: {tmp_path / 'workflow'} must hold the https URL that Workflows gives"
 
 
 async def test_without_channels_nothing_is_said(tmp_path: Path) -> None:

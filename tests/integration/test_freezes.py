@@ -119,9 +119,9 @@ async def test_what_waits_is_cancelled_and_stays_so(scene: Governed) -> None:
     frozen = await freeze(scene, scope="function", target="shop.pay")
     assert frozen["cancelling"] == 3
     for ref in refs:
-        assert (await scene.until(ref, "cancelled")).data == Cancelled(by="fay", code="frozen")
+        assert (await scene.until(ref, "cancelled")).data == Cancelled(by="fay", code="frozen", freeze=frozen["id"])
         outcome = await scene.outcome(ref)
-        assert (outcome["status"], outcome["code"]) == ("cancelled", "frozen")
+        assert (outcome["status"], outcome["code"], outcome["freeze"]) == ("cancelled", "frozen", frozen["id"])
     await lift(scene, frozen)
     await admitted(scene)
     for ref in refs:

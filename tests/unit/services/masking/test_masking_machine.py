@@ -114,7 +114,7 @@ def test_a_strategy_of_an_entity_that_nothing_finds_is_refused() -> None:
     [
         (
             {"x-callgate-mask": "CREDITCARD"},
-            "the schema of air.board: nothing is found as CREDITCARD; do you mean",
+            "the input of air.board, at /properties/pass/x-callgate-mask: nothing is found as CREDITCARD; do you mean",
         ),
         ({"x-callgate-accepts": ["CREDIT_CRAD"]}, "as CREDIT_CRAD; do you mean CREDIT_CARD"),
         ({"x-callgate-accepts": ["BOARDING_PASS"]}, "nothing is found as BOARDING_PASS"),
