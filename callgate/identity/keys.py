@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from callgate import jsontext
 from callgate.identity.errors import Refusal
@@ -17,6 +18,7 @@ from callgate.identity.token import Header, refuse
 _KEYS_LIMIT = 100
 _RSA_BITS = range(2048, 8193)
 """Shorter is weak; longer makes each verification a denial of service."""
+_SMALL_PRIMES = tuple(n for n in range(3, 168) if all(n % smaller for smaller in range(2, n)))
 _EC_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 _RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _FIRST_RETRY = 1.0
@@ -94,10 +96,28 @@ def fitting_algorithms(member: dict[str, Any]) -> tuple[str, ...]:
 def public_key(member: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
     try:
         key = jwt.PyJWK(member, algorithm)
-        bits = key.key.key_size if member["kty"] == "RSA" else None
+        strong = member["kty"] != "RSA" or _is_strong(key.key)
     except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, ArithmeticError, AttributeError):
         return None
-    return key if bits is None or bits in _RSA_BITS else None
+    return key if strong else None
+
+
+def _is_strong(key: RSAPublicKey) -> bool:
+    """Of a sound length, and not made by the chips whose private keys can be computed (ROCA, CVE-2017-15361): their
+    moduli are powers of 65537 modulo each small prime. One good key of 240 million is, too."""
+    if key.key_size not in _RSA_BITS:
+        return False
+    modulus = key.public_numbers().n
+    return not all(_is_power_of_65537(modulus % prime, prime) for prime in _SMALL_PRIMES)
+
+
+def _is_power_of_65537(number: int, prime: int) -> bool:
+    power = 1
+    while power != number:
+        power = power * 65537 % prime
+        if power == 1:
+            return False
+    return True
 
 
 class IssuerKeys:

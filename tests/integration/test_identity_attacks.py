@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from identity_attacks import ATTACKS, signatures
+from identity_attacks import ATTACKS
 from identity_fakes import NOW, token
 from identity_scene import door_of
+from identity_signatures import signatures
 
 from callgate.platform import Platform
 from callgate.service import Service
@@ -25,7 +26,7 @@ async def test_every_attack_is_a_401_with_a_reason_in_the_log_and_nothing_on_the
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokens = {name: make() for name, (make, _) in ATTACKS.items()} | dict(signatures())
-    assert len(tokens) > 180
+    assert len(tokens) > 220
     async with door_of(tmp_path, _at_that_time) as door:
         good = {"Authorization": f"Bearer {token()}"}
         async with door.http.get(f"{door.urls[0]}/v1/functions", headers=good) as response:

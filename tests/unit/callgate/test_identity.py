@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from identity_attacks import ATTACKS, actor_chain, signatures
+from identity_attacks import ATTACKS, actor_chain
 from identity_fakes import (
     EC_KEY,
     ISSUER,
@@ -25,6 +25,7 @@ from identity_fakes import (
     settings,
     token,
 )
+from identity_signatures import pss_signatures, signatures, well_made
 
 from callgate.identity.authenticator import Authenticator
 from callgate.identity.errors import Refusal, Unauthenticated
@@ -89,14 +90,27 @@ async def test_an_attack_is_refused_with_its_code(authenticator: Authenticator, 
     assert not any(part in told for part in sent.split(".") if len(part) > 8)
 
 
-BENT = dict(signatures())
+BENT = dict(signatures()) | dict(pss_signatures())
+
+
+@pytest.fixture
+def any_of_its_key(clock: Clock) -> Authenticator:
+    """Takes whatever its issuer's keys may verify, so that a signature is refused for what it is."""
+    issuer = FakeIssuer(ec_jwk(EC_KEY, "k1"), rsa_jwk(RSA_KEY, "r1"))
+    return Authenticator([settings(algorithms=("ES256", "RS256", "PS256"))], clock=clock, http=issuer)
 
 
 @pytest.mark.parametrize("name", BENT)
-async def test_a_bent_signature_is_refused(clock: Clock, issuer: FakeIssuer, name: str) -> None:
-    authenticator = Authenticator([settings(algorithms=("ES256", "RS256"))], clock=clock, http=issuer)
-    code = await refusal(authenticator, f"Bearer {BENT[name]}")
+async def test_a_bent_signature_is_refused(any_of_its_key: Authenticator, name: str) -> None:
+    code = await refusal(any_of_its_key, f"Bearer {BENT[name]}")
     assert code in (Refusal.MALFORMED_TOKEN, Refusal.BAD_SIGNATURE)
+
+
+@pytest.mark.parametrize(("algorithm", "sent"), list(well_made()))
+async def test_what_bends_signatures_makes_good_ones_too(
+    any_of_its_key: Authenticator, algorithm: str, sent: str
+) -> None:
+    assert (await any_of_its_key.authenticate(f"Bearer {sent}")).id == "alice", algorithm
 
 
 @pytest.mark.parametrize(
