@@ -75,6 +75,17 @@ _SLOW_BODY = Problem(408, "body_too_slow", "The body did not come in time; send 
 _CROWDED = Problem(503, "too_many_connections", "Too many connections are open; try again.", {"Retry-After": "2"})
 
 
+class _Answering:
+    """The transport as the answer to a request sees it: closing it is the protocol's."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
+
+
 class _OverLimit(Exception):
     """Ends the parser's work on a request that `LimitedProtocol` has marked as refused."""
 
@@ -108,6 +119,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._answering: Any = _Answering(transport, self._part)
         if len(self.connections) > self.limits.connections:
             self._refuse(_CROWDED)
         else:
@@ -169,6 +181,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refusal = _HEADERS
             raise _OverLimit
         super().on_headers_complete()
+        self.cycle.transport = self._answering
         self._head = self._begun = False
         self._stop_timer()
         self._await_body()
@@ -235,6 +248,24 @@ class LimitedProtocol(HttpToolsProtocol):
         super().timeout_keep_alive_handler()
         self._watch_sending()
 
+    def _part(self) -> None:
+        """Closes behind an answer, whose peer may still be sending the body that was not wanted."""
+        if self._head or self.pipeline or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._refused = True
+        self._stop_timer()
+        self._linger()
+
+    def _linger(self) -> None:
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self._let_go)
+
+    def _let_go(self) -> None:
+        self.transport.close()
+        self._watch_sending()
+
     def _watch_sending(self) -> None:
         """From now on something is taken now and then, or the connection ends: closing alone waits for ever until all
         that was written is taken."""
@@ -280,9 +311,7 @@ class LimitedProtocol(HttpToolsProtocol):
         lines = [b"HTTP/1.1 %d %s" % (problem.status, problem.title.encode())]
         lines += [name + b": " + value for name, value in (*response.raw_headers, (b"connection", b"close"))]
         self.transport.write(b"\r\n".join((*lines, b"", bytes(response.body))))
-        self.transport.write_eof()
-        self.flow.resume_reading()
-        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self._linger()
 
     @property
     def _may_answer(self) -> bool:

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from callgate.connections import LOST, Limits
 from callgate.host import bind, serve_http
-from callgate.http import PROBLEM, create_app, json_response
+from callgate.http import PROBLEM, Problem, create_app, json_response
 from callgate.service import Service
 from contracts.identity import Role
 
@@ -113,6 +113,10 @@ async def open_door(limits: Limits, *, staying: bool = False) -> AsyncIterator[D
     @router.get("/size")
     async def size(request: Request) -> Any:
         return json_response({"bytes": len(await request.body()), "headers": len(request.headers)})
+
+    @router.post("/refused")
+    async def refuse() -> Any:
+        raise Problem(415, "not_json", "Send JSON.", {"Connection": "close"})
 
     @router.get("/large")
     async def large() -> Any:

@@ -37,6 +37,23 @@ async def test_a_large_body_is_no_large_head(door: Door) -> None:
     assert (await peer.answer()).status == 200
 
 
+async def test_who_is_refused_while_they_send_their_body_hears_why(door: Door) -> None:
+    """Closing at once would reset the connection of a client that still writes, and take the answer with it."""
+    peer = await door.connect()
+    pieces = [b"x" * 1000] * 200
+    await peer.send(b"POST /refused HTTP/1.1\r\nhost: t\r\ncontent-length: 300000\r\n\r\n", pieces[0])
+    (await peer.answer()).problem(415, "not_json")
+    assert await peer.rest() == b""
+    assert await peer.send(*pieces) == 200_000
+
+
+async def test_who_was_refused_with_all_their_body_is_let_go_at_once(door: Door) -> None:
+    peer = await door.connect()
+    await peer.send(b"POST /refused HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\nab")
+    (await peer.answer()).problem(415, "not_json")
+    assert await peer.rest() == b""
+
+
 async def test_a_head_in_pieces(door: Door) -> None:
     peer = await door.connect()
     for byte in GET + b"\r\n":
