@@ -65,8 +65,8 @@ class LiveCatalog(Catalog):
             await asyncio.sleep(LOOK_EVERY)
 
     async def look_up(self, name: str) -> Function | None:
-        """The function, also one that others met before we heard of it. BrokerAway."""
-        if self.get(name) is None and self.awaits(name):
+        """The function, also one that others met, or accepted, before we heard of it. BrokerAway."""
+        if name in self.barred or (self.get(name) is None and self.awaits(name)):
             await self.refresh()
         return self.get(name)
 

@@ -18,11 +18,15 @@ async def build(platform: Platform) -> Service:
     await source.start()
     freezes = FreezeBook(platform.client, platform.records, platform.clock)
     await freezes.refresh()
-    nothing = Rules(None, {})
+
+    async def rules(function: str) -> Rules:
+        await platform.catalog.look_up(function)
+        return source.current or Rules(None, {})
+
     policy = Policy(
         log=platform.log,
         sealer=platform.sealer,
-        rules=lambda: source.current or nothing,
+        rules=rules,
         sessions=Sessions(platform.client),
         freezes=freezes,
         grants=GrantUses(

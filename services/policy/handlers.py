@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from callgate.control import FreezeBook
@@ -45,12 +45,13 @@ class Policy:
         self,
         log: Log,
         sealer: Sealer,
-        rules: Callable[[], Rules],
+        rules: Callable[[str], Awaitable[Rules]],
         sessions: Sessions,
         freezes: FreezeBook,
         grants: GrantUses,
         clock: Callable[[], datetime],
     ) -> None:
+        """`rules` gives those in force for a function, with all that was acknowledged of it before. BrokerAway."""
         self._log = log
         self._sealer = sealer
         self._rules = rules
@@ -65,8 +66,7 @@ class Policy:
         if isinstance(masked, ArgumentsMasked) and masked.amended:
             await self._on_amended(recorded, delivery)
             return
-        rules = self._rules()
-        facts = await self._facts(recorded, rules)
+        facts, rules = await self._facts(recorded)
         verdict, use = decide(rules, facts), None
         if verdict.outcome == "approval_required":
             use = await self._grants.use(recorded.ref, facts, verdict, rules)
@@ -80,8 +80,7 @@ class Policy:
         asked = call.last_recorded(ApprovalRequired)
         if call.head_digest != recorded.digest or asked is None or not isinstance(asked.data, ApprovalRequired):
             return  # answered already, or no part of the chain
-        rules = self._rules()
-        facts = await self._facts(recorded, rules)
+        facts, rules = await self._facts(recorded)
         verdict = decide_amended(rules, facts, asked.data.requirements, asked.event.at)
         await self._append(verdict, facts, rules, recorded, delivery)
 
@@ -91,19 +90,20 @@ class Policy:
         masked, asked = call.last_recorded(ArgumentsMasked), call.last_recorded(ApprovalRequired)
         if call.head is None or call.head.digest != recorded.digest or masked is None or asked is None:
             return  # answered already, or no part of the chain
-        rules = self._rules()
-        facts = await self._facts(masked, rules)
+        facts, rules = await self._facts(masked)
         verdict = decide_approved(rules, facts, _met_by(call), asked.event.at)
         await self._append(verdict, facts, rules, recorded, delivery)
 
-    async def _facts(self, recorded: Recorded, rules: Rules) -> CallFacts:
+    async def _facts(self, recorded: Recorded) -> tuple[CallFacts, Rules]:
+        """What a call is judged by, and under which rules."""
         masked = recorded.data
         assert isinstance(masked, ArgumentsMasked)  # noqa: S101
+        rules = await self._rules(masked.function)
         arguments, view, inspectable = await self._open(recorded, masked)
         refusal = next((code for code in masked.uninspectable if code in _NAMED), "uninspectable")
         wanted = rules.policies is not None and rules.policies.mentions_session
         freeze = self._freezes.stopping(masked.principal, recorded.ref.session_id, masked.function)
-        return CallFacts(
+        facts = CallFacts(
             function=rules.known(masked.function),
             barred=rules.barred.get(masked.function),
             principal=masked.principal,
@@ -118,6 +118,7 @@ class Policy:
             problems=tuple(problem for problem in masked.refused_tokens if problem.keyword == refusal),
             masked=frozenset(finding.path for finding in masked.findings),
         )
+        return facts, rules
 
     async def _open(self, recorded: Recorded, masked: ArgumentsMasked) -> tuple[JsonValue, JsonValue, bool]:
         """Raw arguments, their view, and whether masking could inspect all of it."""

@@ -78,6 +78,21 @@ async def test_a_function_that_others_met_first_is_looked_up(control: Control) -
     assert control.asked == 1
 
 
+async def test_an_acceptance_is_heard_of_before_a_held_function_is_refused(control: Control) -> None:
+    catalog = live("notes")
+    control.found("search", "Searches.")
+    await catalog.refresh()
+    changed = control.found("search", "Searches, and tells.")
+    await catalog.refresh()
+    assert catalog.bar("notes.search") == "function_held"
+    assert changed is not None
+    accepted = ToolAccepted(connection="notes", function="search", definition=changed.digest, by=SRE)
+    control.put(accepted, "control.tool.notes.search.accepted")
+    function = await catalog.look_up("notes.search")
+    assert function is not None
+    assert (function.spec.description, catalog.bar("notes.search")) == ("Searches, and tells.", None)
+
+
 async def test_what_is_made_of_a_catalog_is_made_once_a_change(control: Control) -> None:
     catalog, made = live("shop", "notes"), list[Catalog]()
 

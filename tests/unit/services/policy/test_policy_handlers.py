@@ -94,16 +94,22 @@ class Scene:
         self.sessions = SessionsSoFar()
         self.freezes = MemoryFreezes()
         self.grants = Granted()
+        self.heard_of: list[str] = []
         self.use(PERMIT, LARGE)
         self.policy = Policy(
             log=self.log,
             sealer=self.sealer.as_sealer,
-            rules=lambda: self.rules,
+            rules=self.in_force,
             sessions=cast(Sessions, self.sessions),
             freezes=self.freezes.as_book,
             grants=cast(GrantUses, self.grants),
             clock=self.clock,
         )
+
+    async def in_force(self, function: str) -> Rules:
+        """As policy's source gives them, which hears of a function before it is judged."""
+        self.heard_of.append(function)
+        return self.rules
 
     def use(self, *policies: str) -> None:
         self.rules = load_rules({"calls.cedar": "\n".join(policies)}, CATALOG)
@@ -237,6 +243,11 @@ async def test_an_unknown_function_is_denied(scene: Scene) -> None:
     data = await scene.judged(scene.calls("shop.steal").masked())
     assert isinstance(data, Denied)
     assert (data.code, data.function_digest) == ("unknown_function", "0" * 64)
+
+
+async def test_a_function_is_heard_of_before_it_is_judged(scene: Scene) -> None:
+    await scene.judged(scene.calls().masked())
+    assert scene.heard_of == ["shop.pay"]
 
 
 async def test_without_rules_all_is_denied(scene: Scene) -> None:
