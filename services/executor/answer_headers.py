@@ -13,7 +13,7 @@ from services.executor.outcomes import Headers
 
 _SHOWN: Final = frozenset(
     {"cache-control", "content-language", "etag", "last-modified", "link", "location", "retry-after", "x-request-id"}
-    | {"accept-ranges", "allow", "deprecation", "sunset", "x-total-count"}
+    | {"age", "allow", "content-range", "deprecation", "sunset", "vary", "x-total-count"}
 )
 _SHOWN_FAMILIES: Final = ("ratelimit", "x-ratelimit-")
 _MOST, _LONGEST, _LARGEST = 32, 2048, 16 * 1024

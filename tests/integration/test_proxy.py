@@ -119,6 +119,7 @@ async def test_the_answer_comes_back_masked_with_its_headers(scene: Governed) ->
         "cache-control": "private, max-age=60",
         "x-ratelimit-remaining": "7",
         "retry-after": "3",
+        "vary": "Authorization",
     }
     outcome = await scene.outcome(answer.call)
     assert outcome["header_findings"] == [{"path": "/location", "entity": "CREDIT_CARD"}]

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CHUNKED, OVERRIDE, TRANSFERS = "Transfer-Encoding: chunked", "X-HTTP-Method-Override: DELETE", "/accounts/a1/transfers"
 IN_CHUNKS = b"2\r\n{}\r\n0\r\n\r\n"
+UPGRADE = "upgrade_unsupported"
 FORM, MERGE = "application/x-www-form-urlencoded", "application/merge-patch+json"
 
 
@@ -117,9 +118,14 @@ def post(content_type: str, *headers: str, target: str = "/customers/export", me
         (get("/search", "Accept: text/plain\x01"), 400, "malformed_request"),
         (get("/search", "Idempotency-Key: a", "Idempotency-Key: b"), 400, "bad_idempotency_key"),
         (get("/search", "Authorization: Bearer x"), 400, "several_credentials"),
+        # The connection
+        (get("/search", "Connection: If-None-Match", 'If-None-Match: "a"'), 400, "header_malformed"),
+        (get("/search", "Connection: close, Authorization"), 400, "header_malformed"),
+        (get("/search", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"), 501, UPGRADE),
+        (get("/search?q=" + "x" * 40_000), 414, "target_too_long"),
         # Methods
         ("DELETE /proxy/api/customers/c42 HTTP/1.1", 405, "no_such_method"),
-        ("OPTIONS /proxy/api/customers/c42 HTTP/1.1", 405, "method_not_allowed"),
+        ("OPTIONS /proxy/api/customers/c42 HTTP/1.1", 405, "no_such_method"),
         ("TRACE /proxy/api/customers/c42 HTTP/1.1", 405, "method_not_allowed"),
         ("CONNECT /proxy/api/customers/c42 HTTP/1.1", 405, "method_not_allowed"),
     ],

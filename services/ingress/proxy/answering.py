@@ -15,6 +15,9 @@ from services.ingress.headers import SESSION_HEADER
 CALL_HEADER: Final = "Callgate-Call"
 STATUS_HEADER: Final = "Callgate-Status"
 """What became of the call: tells a function's own 403 from the policy's."""
+_RETRY_HEADER: Final = "X-Should-Retry"
+"""What the SDKs of OpenAI, Anthropic and their likes ask before they send a request again by themselves."""
+_NO_RETRY: Final = {_RETRY_HEADER: "false"}
 
 _STATUS_OF: Final = {
     "denied": 403,
@@ -36,6 +39,13 @@ def about(call: Call) -> dict[str, str]:
     return {CALL_HEADER: str(call.ref), STATUS_HEADER: call.status, SESSION_HEADER: call.ref.session_id}
 
 
+def once_only(problem: Problem) -> Problem:
+    """Of a call without a key that stands, or may: the same request would be another one."""
+    problem.headers.pop("Retry-After", None)
+    problem.headers |= _NO_RETRY
+    return problem
+
+
 def shown(call: Call, answered: Answered) -> Response:
     """The function's own answer. Problem 502 where it is not to be seen."""
     status = answered.status
@@ -45,7 +55,8 @@ def shown(call: Call, answered: Answered) -> Response:
             f"The function was run and answered (status {status}), but its answer is not shown: {code}. "
             "Do not send the request again to see it."
         )
-        raise Problem(502, "result_withheld", detail, about(call), {"reason": code, "upstream_status": status})
+        extra = {"reason": code, "upstream_status": status}
+        raise Problem(502, "result_withheld", detail, about(call) | _NO_RETRY, extra)
     body = b"" if status in _BODYLESS else answered.body
     response = Response(body, status)
     content_type = _content_type(answered.content_type, body)
@@ -62,25 +73,34 @@ def refused(call: Call, document: Mapping[str, Any]) -> Problem:
     extra = {"id": document["id"], "call_status": status}
     extra |= {name: document[name] for name in _TOLD if document.get(name)}
     code = document.get("code") or status
-    return Problem(_STATUS_OF[status], code, document.get("detail") or "", about(call), extra)
+    again = {} if status == "failed" else _NO_RETRY  # nothing came of it, so it may be asked for anew
+    return Problem(_STATUS_OF[status], code, document.get("detail") or "", about(call) | again, extra)
 
 
-def waits(call: Call, document: Mapping[str, Any], pause: int) -> Problem:
-    """503: the answer may come later, and the same request under the same key would have it."""
-    detail = (
-        f"This call is recorded and has no answer yet: {standing(document)}. It goes on by itself. Send the same "
-        "request under the same Idempotency-Key to wait on (without one it is another call), or ask GET /v1/calls/{id}."
-    )
+def waits(call: Call, document: Mapping[str, Any], pause: int, *, keyed: bool) -> Problem:
+    """503: the answer may come later. Under a key the same request would have it; without one it would be another call,
+    and of what clients send again by themselves people would approve each."""
+    detail = f"This call is recorded and has no answer yet: {standing(document)}. It goes on by itself. "
+    if keyed:
+        detail += "Send the same request under the same Idempotency-Key to wait on, or ask GET /v1/calls/{id}."
+    else:
+        detail += (
+            "Do not send the request again: it would be another call. Ask GET /v1/calls/{id} for the answer, and send "
+            "such requests with an Idempotency-Key, under which the same request waits on."
+        )
     extra = {"id": document["id"], "call_status": document["status"]}
     extra |= {name: document[name] for name in _TOLD if document.get(name)}
-    return Problem(503, document["status"], detail, about(call) | {"Retry-After": str(pause)}, extra)
+    problem = Problem(503, document["status"], detail, about(call) | {"Retry-After": str(pause)}, extra)
+    return problem if keyed else once_only(problem)
 
 
 def _headers(headers: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
-    """The answer's own, with nothing that has a shared cache give it to somebody else: each caller is judged anew."""
+    """The answer's own, with nothing that has a cache give it to somebody else: each caller is judged anew."""
     caching = [value for name, value in headers if name == "cache-control"]
     directives = [one for value in caching for part in value.split(",") if not _SHARED.fullmatch(one := part.strip())]
     yield "cache-control", ", ".join(["private", *filter(None, directives)]) if caching else "no-store"
+    if caching:
+        yield "vary", "Authorization"
     yield from ((n, v) for n, v in headers if n != "cache-control" and _VALUE.fullmatch(v))
 
 

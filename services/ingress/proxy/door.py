@@ -22,10 +22,19 @@ from services.ingress.doors import FrontDesk
 from services.ingress.headers import traceparent_of, wait_of
 from services.ingress.intake import bounded_body, caller, in_thread_if_long, key_of, named_session
 from services.ingress.leaving import Leaving
-from services.ingress.proxy.answering import CALL_HEADER, about, refused, shown, waits
-from services.ingress.proxy.receiving import PREFIX, Target, check_head, problem_of, received_of, target_of
+from services.ingress.proxy.answering import CALL_HEADER, about, once_only, refused, shown, waits
+from services.ingress.proxy.receiving import (
+    PREFIX,
+    Target,
+    check_connection,
+    check_head,
+    problem_of,
+    received_of,
+    target_of,
+)
 
-METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+"""OPTIONS is no function's: its answer names the methods that a path has."""
 _NAMED: Final = 50
 """Routes that an answer names."""
 
@@ -69,6 +78,7 @@ class ProxyDoor:
     async def answer(self, request: Request) -> Response:
         principal = await caller(request, self._authenticator)
         self._desk.admit()
+        check_connection(request.headers)
         target = target_of(request.scope["raw_path"], request.scope["query_string"])
         served, name = self._function(request.method, target)
         check_head(request.headers, served.functions[name])
@@ -90,6 +100,7 @@ class ProxyDoor:
         except Problem as problem:
             if "id" in problem.extra:  # it may have been recorded
                 problem.headers[CALL_HEADER] = problem.extra["id"]
+                raise (problem if asked.key is not None else once_only(problem)) from None
             raise
         try:
             if is_answered(call) and call.status == "completed":
@@ -97,10 +108,11 @@ class ProxyDoor:
             document = await self._desk.outcome(call)
         except Problem as problem:
             problem.headers |= about(call)
-            raise
+            raise (problem if asked.key is not None else once_only(problem)) from None
         if is_answered(call):
             raise refused(call, document)
-        raise waits(call, document, 5 if call.state in WAITING_FOR_PEOPLE else 1)
+        pause = 5 if call.state in WAITING_FOR_PEOPLE else 1
+        raise waits(call, document, pause, keyed=asked.key is not None)
 
     def _function(self, method: str, target: Target) -> tuple[_Served, str]:
         """What is asked for. Problem 404 and 405, which name what there is."""
@@ -117,7 +129,7 @@ class ProxyDoor:
             return served, name
         offered: dict[str, Any] = {"routes": list(served.routes.offered[:_NAMED])}
         if methods := served.routes.methods(target.path):
-            allowed = ", ".join(methods)
+            allowed = ", ".join(["HEAD", *methods] if "GET" in methods else methods)
             raise Problem(405, "no_such_method", f"This path takes {allowed} only.", {"Allow": allowed}, offered)
         detail = "No function has this path, and nothing else is let through; `routes` are those of this connection."
         raise Problem(404, "no_such_route", detail, extra=offered)

@@ -8,11 +8,17 @@ from callgate.http import Problem
 from callgate.http_mapping.errors import MappingError
 from callgate.http_mapping.received import CONTENT_TYPE, FORWARDED, Received
 from contracts.functions import FunctionSpec
+from services.ingress.headers import SESSION_HEADER
 
 PREFIX: Final = "/proxy/"
 _CLOSE: Final = {"Connection": "close"}
 _LISTS: Final = frozenset({"accept", "accept-language"})
 """Headers that may come in several lines; they mean one list."""
+_COUNTING: Final = frozenset(
+    {*FORWARDED, "authorization", "dpop", "idempotency-key", "prefer", SESSION_HEADER.lower()}
+    | {"content-encoding", "content-length", "content-range", "host", "traceparent"}
+)
+"""Headers that go on to the function, or that say what we do with a request."""
 
 
 class Target(NamedTuple):
@@ -35,6 +41,21 @@ def target_of(raw_path: bytes, query: bytes) -> Target:
         raise Problem(404, "no_such_connection", "Write the address as /proxy/<connection>/…, without escapes.")
     connection, _, rest = path.removeprefix(PREFIX).partition("/")
     return Target(connection, f"/{rest}", query_text.replace("+", "%20"))
+
+
+def check_connection(headers: Headers) -> None:
+    """What a client says of its connection. Problem 501 for a WebSocket, which no plain answer is; 400 where it says
+    that a header which counts ends here: whether it held would depend on who reads it (RFC 9110, 7.6.1)."""
+    if "websocket" in _tokens(headers, "upgrade"):
+        detail = "The proxy carries requests and their answers; WebSockets do not go through it."
+        raise Problem(501, "upgrade_unsupported", detail, _CLOSE)
+    if nominated := sorted(_tokens(headers, "connection") & _COUNTING):
+        detail = "`Connection` names a header that goes beyond this connection; leave it out there."
+        raise Problem(400, "header_malformed", detail, _CLOSE, {"header": nominated[0]})
+
+
+def _tokens(headers: Headers, name: str) -> set[str]:
+    return {token.strip().lower() for value in headers.getlist(name) for token in value.split(",")}
 
 
 def check_head(headers: Headers, spec: FunctionSpec) -> None:

@@ -12,7 +12,7 @@ from contracts.functions import FORM, JSON, FunctionSpec
 from services.ingress.calls import Answered
 from services.ingress.domain import outcome_of
 from services.ingress.proxy.answering import refused, shown, waits
-from services.ingress.proxy.receiving import check_head, problem_of, received_of, target_of
+from services.ingress.proxy.receiving import check_connection, check_head, problem_of, received_of, target_of
 
 POST, GET = FunctionSpec(path="/x"), FunctionSpec(path="/x", method="GET")
 
@@ -38,8 +38,10 @@ def refusal(work: Any, *given: Any) -> tuple[int, str]:
     ],
 )
 def test_no_shared_cache_gives_an_answer_to_somebody_else(upstream: tuple[tuple[str, str], ...], sent: str) -> None:
-    response = shown(begun(), Answered(200, JSON, b"{}", upstream))
+    response = shown(begun(), Answered(200, JSON, b"{}", (*upstream, ("vary", "accept-language"))))
     assert response.headers.getlist("cache-control") == [sent]
+    varies = ["accept-language"] if sent == "no-store" else ["Authorization", "accept-language"]
+    assert response.headers.getlist("vary") == varies
 
 
 @pytest.mark.parametrize("status", [204, 205, 304])
@@ -84,9 +86,27 @@ def test_every_end_of_a_call_is_a_status(status: str, http: int) -> None:
 
 def test_who_waits_is_told_how_to_wait_on() -> None:
     call = begun()
-    problem = waits(call, outcome_of(call), 1)
+    problem = waits(call, outcome_of(call), 1, keyed=True)
     assert (problem.status, problem.code, problem.headers["Retry-After"]) == (503, "pending", "1")
+    assert "X-Should-Retry" not in problem.headers
     assert "Idempotency-Key" in problem.detail
+
+
+def test_who_waits_without_a_key_is_not_told_to_ask_again() -> None:
+    """Clients repeat a 503 by themselves, and each repetition would be another call for people to approve."""
+    call = begun()
+    problem = waits(call, outcome_of(call), 1, keyed=False)
+    assert problem.status == 503
+    assert "Retry-After" not in problem.headers
+    assert problem.headers["X-Should-Retry"] == "false"
+    assert "another call" in problem.detail
+
+
+@pytest.mark.parametrize(("status", "told"), [("unknown", "false"), ("cancelled", "false"), ("failed", None)])
+def test_what_may_have_happened_is_not_to_be_sent_again(status: str, told: str | None) -> None:
+    call = begun()
+    problem = refused(call, outcome_of(call) | {"status": status, "code": "some_code"})
+    assert problem.headers.get("X-Should-Retry") == told
 
 
 # Requests
@@ -116,6 +136,27 @@ def test_a_head_that_promises_what_cannot_be_taken(
     spec: FunctionSpec, headers: dict[str, str], expected: tuple[int, str]
 ) -> None:
     assert refusal(check_head, of(**headers), spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"upgrade": "websocket"}, (501, "upgrade_unsupported")),
+        ({"connection": "Upgrade", "upgrade": "h2c, WebSocket"}, (501, "upgrade_unsupported")),
+        ({"connection": "keep-alive, If-Match"}, (400, "header_malformed")),
+        ({"connection": "close,authorization"}, (400, "header_malformed")),
+        ({"connection": "CALLGATE-SESSION"}, (400, "header_malformed")),
+        ({"connection": "idempotency-key"}, (400, "header_malformed")),
+    ],
+)
+def test_a_connection_that_is_no_plain_one(headers: dict[str, str], expected: tuple[int, str]) -> None:
+    assert refusal(check_connection, of(**headers)) == expected
+
+
+def test_a_connection_may_be_what_clients_make_of_it() -> None:
+    check_connection(of(connection="Upgrade, HTTP2-Settings", upgrade="h2c"))
+    check_connection(of(connection="keep-alive, TE, X-Foo", te="trailers", x_foo="1"))
+    check_connection(of(connection=""))
 
 
 def test_a_head_without_a_body_promises_nothing() -> None:

@@ -44,7 +44,7 @@ class Desk:
         return outcome_of(call)
 
 
-async def send(desk: Desk, loss: Loss, *sessions: str) -> Any:
+async def send(desk: Desk, loss: Loss, *sessions: str, key: str | None = None) -> Any:
     async def identify(_: Request) -> Any:
         return AGENT
 
@@ -58,7 +58,10 @@ async def send(desk: Desk, loss: Loss, *sessions: str) -> Any:
         "method": "GET",
         "raw_path": b"/proxy/crm/customers",
         "query_string": b"",
-        "headers": [(b"callgate-session", session.encode()) for session in sessions],
+        "headers": [
+            *((b"callgate-session", session.encode()) for session in sessions),
+            *([(b"idempotency-key", key.encode())] if key else ()),
+        ],
         LOST: loss,
     }
     return await door.answer(Request(scope, receive))
@@ -72,6 +75,24 @@ async def test_a_client_that_leaves_is_noticed_at_once() -> None:
     with pytest.raises(Problem) as waits:
         await sending
     assert (waits.value.code, desk.asked[0].session) == ("pending", "run-7")
+
+
+class LosingDesk(Desk):
+    """Whose log goes away while a call is recorded."""
+
+    async def submit(self, _principal: Any, asked: CallRequest, _wait: float, gone: Any, _trace: Any) -> Call:
+        self.asked.append(asked)
+        raise Problem(503, "broker_away", "Ask at Location.", {"Retry-After": "2"}, {"id": str(CALL.ref)})
+
+
+@pytest.mark.parametrize("key", [None, "refund-1"])
+async def test_what_may_stand_is_repeated_under_its_key_alone(key: str | None) -> None:
+    """A client's library that repeats a 503 by itself would otherwise ask for a second refund."""
+    with pytest.raises(Problem) as lost:
+        await send(LosingDesk(), Loss(), key=key)
+    told = lost.value.headers
+    assert (lost.value.code, told["Callgate-Call"]) == ("broker_away", str(CALL.ref))
+    assert (told.get("Retry-After"), told.get("X-Should-Retry")) == (("2", None) if key else (None, "false"))
 
 
 @pytest.mark.parametrize("sessions", [("a b",), ("",), ("x" * 65,), ("run-7", "run-8")])
