@@ -17,6 +17,7 @@ from contracts.identity import Role
 from contracts.subjects import deliver_subject
 from services.approval.amending import Amending
 from services.approval.changes import Changes
+from services.approval.channel_secrets import lacking
 from services.approval.cookies import Cookies
 from services.approval.frame import Pages
 from services.approval.freeze_routes import freeze_routes
@@ -51,6 +52,8 @@ async def build(platform: Platform) -> Service:
     if not settings.identity.issuers:
         raise ConfigurationError("no_issuer", "identity.issuers is empty, so nobody could ever vote; name an issuer")
     clients = clients_of(settings)
+    for error in lacking(settings.approval):
+        raise error
     policies = PublishedPolicies(platform.records, platform.catalog)
     changes = Changes()
     waiting = Waiting(
@@ -63,7 +66,9 @@ async def build(platform: Platform) -> Service:
     )
     views = Views(platform.client, platform.verifier, platform.sealer)
     history = History(platform.client, platform.log, platform.verifier, platform.partitions)
-    told = telling(platform, views, policies, history)
+    identity = await open_identity(platform)
+    authenticator, fetcher = identity.authenticator, AiohttpFetcher(identity.http)
+    told = telling(platform, views, policies, history, identity.revocations.ended)
     approvals = Approvals(platform.log)
     rights = Rights(policies, platform.catalog, MaskedInputs(views, platform.catalog), platform.clock)
     unsettled = Waiting(
@@ -106,8 +111,6 @@ async def build(platform: Platform) -> Service:
         catalog=platform.catalog,
         clock=platform.clock,
     )
-    identity = await open_identity(platform)
-    authenticator, fetcher = identity.authenticator, AiohttpFetcher(identity.http)
     revoking = Revoking(
         records=platform.records,
         sealer=platform.sealer,
@@ -118,7 +121,7 @@ async def build(platform: Platform) -> Service:
         leeways={issuer.issuer: issuer.leeway for issuer in settings.identity.issuers},
     )
     tool_changes = ToolChanges(platform.catalog, platform.records, policies, platform.clock)
-    hooked = told.hook(approval, authenticator, identity.revocations.ended)
+    hooked = told.hook(approval, authenticator)
     looks = Looks(platform.records, platform.clock)
     ways = Ways(clients, settings, fetcher)
     cookies = Cookies(platform.sealer, platform.clock, settings.approval.secure_cookies)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -70,6 +70,10 @@ class Told:
     """The event id of the `approval_required`, or of the `outcome_unknown`."""
     groups: frozenset[str]
     """Those whom the question asks then, the ones that an escalation adds, or the settlers."""
+
+    def is_for(self, events: Container[str], groups: Iterable[str]) -> bool:
+        """Whether an endpoint that hears of these events, for these groups, is told."""
+        return EVENT_TYPES.get(self.kind) in events and not self.groups.isdisjoint(groups)
 
 
 class Unneeded(Exception):

@@ -20,11 +20,12 @@ from markupsafe import Markup
 from callgate.cedar.published import PublishedPolicies
 from callgate.channel_settings import EmailSettings, MailList
 from callgate.errors import ConfigurationError
+from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.records import NoticeDue
-from services.approval.channels import EVENT_TYPES, SendFailed, Told, as_of, asked_in, lost_in
+from services.approval.channels import SendFailed, Told, Unneeded, as_of, asked_in, lost_in
 from services.approval.secret_files import SecretMissing, read_secret
-from services.approval.words import Summary, reasons_in, summary
+from services.approval.words import ASKING, Summary, reasons_in, summary
 
 logger = logging.getLogger("services.approval.mail")
 
@@ -37,16 +38,27 @@ _PLAIN_ASCII = SMTP.clone(cte_type="7bit")
 
 
 class Mail:
-    """`services.approval.channels.Medium`, an endpoint for each list. Close it in the end."""
+    """`services.approval.channels.Medium`, an endpoint for each list. Close it in the end.
+
+    `identities` says whom an address stands for, where ids are addresses, and `ended` whether an identity is revoked.
+    """
 
     def __init__(
-        self, settings: EmailSettings, policies: PublishedPolicies, clock: Callable[[], datetime], public_url: str
+        self,
+        settings: EmailSettings,
+        policies: PublishedPolicies,
+        clock: Callable[[], datetime],
+        public_url: str,
+        identities: Callable[[str], Iterable[Principal]],
+        ended: Callable[[Principal], bool],
     ) -> None:
         self._settings = settings
         self._lists = {PREFIX + one.name: one for one in settings.lists}
         self._policies = policies
         self._clock = clock
         self._public_url = public_url
+        self._identities = identities
+        self._ended = ended
         # Not the process' own, in which masking, ingress and audit work too: a server may say nothing for long.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mail")
 
@@ -59,19 +71,33 @@ class Mail:
         return self._settings.retries
 
     async def endpoints(self, told: Told) -> Iterable[str]:
-        if EVENT_TYPES.get(told.kind) not in self._settings.events:
-            return ()
-        return [name for name, one in self._lists.items() if not told.groups.isdisjoint(one.groups)]
+        return [name for name, one in self._lists.items() if told.is_for(self._settings.events, one.groups)]
 
     async def send(self, due: NoticeDue, key: str, call: Call) -> int | None:
         said = summary(due.kind, call, due.event_id, reasons_in(self._policies), self._public_url)
         then = as_of(call, due.event_id)
         thread = (asked_in(then) or lost_in(then)) if then is not None else None
-        to = self._lists[due.endpoint]
+        to = self._recipients(self._lists[due.endpoint], due.kind, call.requested.principal)
         written = message(said, self._settings.sender, to, self._clock(), key, thread or key)
         # A thread: smtplib knows no event loop. Each step of it is bounded by the settings' timeout.
         await asyncio.get_running_loop().run_in_executor(self._threads, deliver, self._settings, written, to)
         return None
+
+    def _recipients(self, to: MailList, kind: str, requester: Principal) -> MailList:
+        """The list without those who may decide nothing. Unneeded where that is everybody.
+
+        Nobody is asked about a call of their own; who is revoked hears of nothing.
+        """
+        own = {name.casefold() for name in requester.people} if kind in ASKING else set[str]()
+
+        def is_told(address: str) -> bool:
+            found = tuple(self._identities(address))
+            return not any(one.id.casefold() in own or self._ended(one) for one in found)
+
+        told = tuple(address for address in to.to if is_told(address))
+        if not told:
+            raise Unneeded("nobody_to_tell")
+        return to.model_copy(update={"to": told})
 
     def close(self) -> None:
         """What is under way ends by itself, within its timeouts."""

@@ -154,13 +154,19 @@ def brief(arguments: JsonValue) -> str:
 
 
 def plain(text: object, limit: int) -> tuple[str, int]:
-    """Text for where there is no markup: hidden characters named as `[U+202E]`, line ends too; cut at `limit`
-    characters of what it becomes. Gives how many characters of `text` are left out."""
+    """Text for where there is no markup: hidden characters named as `[U+202E]`, line ends too, and characters that pass
+    for others as `[U+0430, looks like a]`; cut at `limit` characters of what it becomes. Gives how many characters of
+    `text` are left out. What came out of here stays as it is, if it comes in again."""
     parts: list[str] = []
     left = limit
     source = str(text)
+    deceptive = lookalikes(source)
     for position, character in enumerate(source):
-        part = f"[{_code(character)}]" if _is_hidden(character) else character
+        part = character
+        if _is_hidden(character):
+            part = f"[{_code(character)}]"
+        elif position in deceptive:
+            part = f"[{_code(character)}, looks like {deceptive[position]}]"
         left -= len(part)
         if left < 0:
             return "".join(parts), len(source) - position

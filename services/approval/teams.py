@@ -12,7 +12,7 @@ from callgate.cedar.published import PublishedPolicies
 from callgate.channel_settings import TeamsSettings, require_receiver
 from contracts.lifecycle import Call
 from contracts.records import NoticeDue
-from services.approval.channels import EVENT_TYPES, SendFailed, Told
+from services.approval.channels import SendFailed, Told
 from services.approval.outbound import Outbound
 from services.approval.secret_files import SecretMissing, read_secret
 from services.approval.words import Summary, reasons_in, summary
@@ -42,9 +42,7 @@ class Teams:
         return self._settings.retries
 
     async def endpoints(self, told: Told) -> Iterable[str]:
-        if EVENT_TYPES.get(told.kind) not in self._settings.events:
-            return ()
-        return [name for name, channel in self._channels.items() if not told.groups.isdisjoint(channel.groups)]
+        return [name for name, one in self._channels.items() if told.is_for(self._settings.events, one.groups)]
 
     async def send(self, due: NoticeDue, key: str, call: Call) -> int | None:
         del key  # Teams has no word for "the same once more"

@@ -16,7 +16,6 @@ from callgate.platform import Platform
 from callgate.streams import APPROVAL_NOTICES, APPROVAL_SENDS
 from contracts.identity import Principal
 from contracts.subjects import deliver_subject
-from services.approval.channel_secrets import lacking
 from services.approval.channels import Channels, Medium
 from services.approval.handlers import Deciding
 from services.approval.history import History
@@ -59,9 +58,10 @@ class Telling:
     _webhooks: Webhooks
     _teams: Teams | None
     _mail: Mail | None
+    _ended: Callable[[Principal], bool]
 
-    def hook(self, approval: Deciding, authenticator: Authenticator, ended: Callable[[Principal], bool]) -> Hooked:
-        """What lets people answer, but for those whose identity is revoked (`ended`)."""
+    def hook(self, approval: Deciding, authenticator: Authenticator) -> Hooked:
+        """What lets people answer, but for those whose identity is revoked."""
         settings = self._platform.settings.approval
         operators = frozenset(settings.operators)
         routers = [notice_routes(self.channels, authenticator, operators)]
@@ -69,7 +69,7 @@ class Telling:
         drain: list[Interactions] = []
         if self._slack is not None:
             slack, api = self._slack
-            interactions = Interactions(slack, api, approval, self._platform.clock, self._at_any_issuer(ended))
+            interactions = Interactions(slack, api, approval, self._platform.clock, self._ended)
             drain.append(interactions)
             if slack.app_token_file is not None:
                 background.append(SocketMode(interactions, api, slack.app_token_file).keep)
@@ -89,30 +89,26 @@ class Telling:
 
         return Hooked(tuple(routers), tuple(background), close)
 
-    def _at_any_issuer(self, ended: Callable[[Principal], bool]) -> Callable[[Principal], bool]:
-        """Slack is told who somebody is at whichever issuer, so a revocation of them at any of ours counts there."""
-        issuers = [issuer.issuer for issuer in self._platform.settings.identity.issuers]
 
-        def ended_anywhere(person: Principal) -> bool:
-            return any(ended(person.model_copy(update={"issuer": one})) for one in (person.issuer, *issuers))
-
-        return ended_anywhere
-
-
-def telling(platform: Platform, views: Views, policies: PublishedPolicies, history: History) -> Telling:
-    """ConfigurationError where a secret is missing."""
+def telling(
+    platform: Platform,
+    views: Views,
+    policies: PublishedPolicies,
+    history: History,
+    ended: Callable[[Principal], bool],
+) -> Telling:
+    """`ended` says whether an identity is revoked. Every secret was looked for before (`channel_secrets.lacking`)."""
     settings = platform.settings.approval
     public_url = platform.settings.public_url or f"http://{platform.settings.listen}"
-    for error in lacking(settings):
-        raise error
     http = slack_session()
     webhooks = Webhooks(settings.webhooks, platform.clock, public_url, platform.settings.deployment)
     media: list[Medium] = [webhooks] if settings.webhooks else []
     teams = Teams(settings.teams, policies, public_url) if settings.teams is not None else None
     if teams is not None:
         media.append(teams)
-    mail = Mail(settings.email, policies, platform.clock, public_url) if settings.email is not None else None
-    if mail is not None:
+    mail = None
+    if settings.email is not None:
+        mail = Mail(settings.email, policies, platform.clock, public_url, _identities(platform), ended)
         media.append(mail)
     slack = None
     if settings.slack is not None:
@@ -139,4 +135,28 @@ def telling(platform: Platform, views: Views, policies: PublishedPolicies, histo
         deliver_subject(APPROVAL_NOTICES): channels.on_event,
         deliver_subject(APPROVAL_SENDS): channels.on_due,
     }
-    return Telling(channels, deliveries, platform, http, slack, webhooks, teams, mail)
+    return Telling(channels, deliveries, platform, http, slack, webhooks, teams, mail, _at_any_issuer(platform, ended))
+
+
+def _at_any_issuer(platform: Platform, ended: Callable[[Principal], bool]) -> Callable[[Principal], bool]:
+    """Slack is told who somebody is at whichever issuer, so a revocation of them at any of ours counts there."""
+    issuers = [issuer.issuer for issuer in platform.settings.identity.issuers]
+
+    def ended_anywhere(person: Principal) -> bool:
+        return any(ended(person.model_copy(update={"issuer": one})) for one in (person.issuer, *issuers))
+
+    return ended_anywhere
+
+
+def _identities(platform: Platform) -> Callable[[str], list[Principal]]:
+    """Whom an address stands for at each issuer, where that names people by their addresses. As of now, since a
+    revocation of the tokens so far ends no person."""
+    issuers = platform.settings.identity.issuers
+
+    def found(address: str) -> list[Principal]:
+        at = platform.clock()
+        return [
+            Principal(id=f"{one.subject_prefix}{address}", issuer=one.issuer, authenticated_at=at) for one in issuers
+        ]
+
+    return found

@@ -28,8 +28,10 @@ from services.approval.rendering import plain
 NAME, VALUE, POLICY = 80, 300, 600
 """Characters of a name, of a value, and of a policy with its reason that are shown."""
 _LISTED = 10
-_ASKING = frozenset({"approval_required", "reminder", "escalated"})
+_FOR_APPROVERS = frozenset({"approval_required", "reminder", "escalated"})
 """Kinds of notices that nobody needs once it is decided."""
+ASKING = _FOR_APPROVERS | {OutcomeUnknown.NAME}
+"""Kinds of notices that ask somebody to do something."""
 
 Reasons = Mapping[str, str | None]
 """Policy → its `@reason`."""
@@ -56,14 +58,14 @@ def summary(kind: str, call: Call, event_id: str, reasons: Reasons, public_url: 
     then = as_of(call, event_id)
     if then is None:
         raise Unneeded("no_such_question")
-    question_id, question = asked_in(then), question_of(call if kind in _ASKING else then)
+    question_id, question = asked_in(then), question_of(call if kind in _FOR_APPROVERS else then)
     if question is None:
         return _unasked(kind, call, then, public_url)
-    if kind in _ASKING and (asked_in(call) != question_id or not question.waiting):
+    if kind in _FOR_APPROVERS and (asked_in(call) != question_id or not question.waiting):
         raise Unneeded("decided_already")
     if kind == OutcomeUnknown.NAME:
         require_unsettled(call, then)
-    title, line = standing(call if kind in _ASKING else then, question)
+    title, line = standing(call if kind in _FOR_APPROVERS else then, question)
     if kind == "reminder":
         title = "Still waiting for a decision"
     elif kind == "glass_broken" and question.broken_glass is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from approval_scene import Scene, eventually, requirement, scene
+from approval_scene import AGENT, Scene, eventually, requirement, scene
 from mail_stand_in import PASSWORD, USER, MailServer, mail_server
 from notice_scene import replay, replica, settled, unknown_after, vote
 from teams_stand_in import TeamsStandIn, teams_stand_in
@@ -186,6 +186,15 @@ async def test_who_is_refused_of_a_list_costs_the_others_nothing(tmp_path: Path,
         await deliveries(stage, http, "delivered")
         await settled(stage)
     assert len(mails.came) == 1
+
+
+async def test_nobody_is_asked_about_a_call_of_their_own(tmp_path: Path, mails: MailServer) -> None:
+    async with scene(tmp_path, email=mail_settings(tmp_path, mails)) as stage, replica(stage) as http:
+        asked = await stage.ask(requester=AGENT.model_copy(update={"on_behalf_of": "fina@example.com"}))
+        assert (await mails.received(1))[0].to == ["finance@example.com"]
+        assert await vote(stage, http, f"/v1/approvals/{asked.ref}/votes", asked.digest) == 201
+        assert (await mails.received(2))[1].to == ["finance@example.com", "fina@example.com"]
+        await settled(stage, open_calls=1)
 
 
 @pytest.mark.parametrize("how", ["no TLS offered", "a certificate of nobody we trust"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.events import Finding
 from services.approval.lookalikes import lookalikes
-from services.approval.rendering import ROWS, VALUE_LIMIT, is_plain, rows, until, visible
+from services.approval.rendering import ROWS, VALUE_LIMIT, is_plain, plain, rows, until, visible
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,17 @@ def test_what_passes_for_another_is_named() -> None:
     shown = str(visible("p\u0430ypal"))
     title = "U+0430 CYRILLIC SMALL LETTER A, looks like a"
     assert shown == f'<bdi>p<span class="look-alike" title="{title}">\u0430<small>U+0430</small></span>ypal</bdi>'
+
+
+def test_what_passes_for_another_is_named_without_markup_too() -> None:
+    assert plain("p\u0430ypal\u202e", 100) == ("p[U+0430, looks like a]ypal[U+202E]", 0)
+    assert plain("p\u0430ypal", 10) == ("p", 5)
+
+
+@given(st.text() | st.text("a\u0430\u0441\uff41\u0663\u05d0\u202e1 "))
+def test_what_was_made_plain_stays_as_it_is(text: str) -> None:
+    made, _ = plain(text, 1_000_000)
+    assert plain(made, 1_000_000) == (made, 0)
 
 
 @given(st.text())

@@ -3,7 +3,7 @@
 import json
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from approval_calls import START, Story, amend, asked, lost, masked, person, requirement, run, settle
@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from callgate.cedar.published import PublishedPolicies
 from callgate.channel_settings import EmailSettings, MailList, TeamsSettings, require_receiver
 from contracts.events import ApprovalExpired, Cancelled
 from contracts.identity import Principal
+from contracts.records import NoticeDue
 from services.approval import mail, teams
 from services.approval.channels import Unneeded, asked_in
 from services.approval.words import Summary, summary
@@ -115,6 +117,67 @@ def test_a_mail_has_our_headers_alone_and_the_same_words_twice(name: str) -> Non
 def test_one_message_begins_the_thread() -> None:
     written = mail.message(said(asked()), "gate@example.com", LIST, START, "key-0", "key-0")
     assert "In-Reply-To" not in written
+
+
+@pytest.mark.parametrize(
+    ("kind", "requester", "revoked", "told"),
+    [
+        ("approval_required", {}, "", ["finance", "Fina", "otto"]),
+        ("approval_required", {"id": "corp:fina@example.com"}, "", ["finance", "otto"]),
+        ("reminder", {"on_behalf_of": "corp:fina@example.com"}, "", ["finance", "otto"]),
+        ("escalated", {"actors": ("corp:otto@example.com",)}, "", ["finance", "Fina"]),
+        ("outcome_unknown", {"id": "corp:fina@example.com"}, "", ["finance", "otto"]),
+        ("approved", {"id": "corp:fina@example.com"}, "", ["finance", "Fina", "otto"]),
+        ("approved", {}, "corp:otto@example.com", ["finance", "Fina"]),
+    ],
+)
+async def test_who_may_decide_nothing_is_left_out_of_a_list(
+    kind: str, requester: dict[str, Any], revoked: str, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = asked(requester=Principal(**{"id": "bot", "issuer": "https://i.example", **requester}))
+    sent: list[MailList] = []
+    monkeypatch.setattr(mail, "deliver", lambda _settings, _written, to: sent.append(to))
+    monkeypatch.setattr(mail, "summary", lambda *_: said(story))
+    people = MailList(name="finance", groups=("finance",), to=tuple(f"{one}@example.com" for one in NAMES))
+    sending = mail.Mail(
+        email(lists=[people]),
+        cast("PublishedPolicies", Policies()),
+        lambda: START,
+        URL,
+        lambda address: [Principal(id=f"corp:{address}", issuer="https://i.example")],
+        lambda person: person.id == revoked,
+    )
+    due = NoticeDue(endpoint="email-finance", call=str(story.ref), event_id=asked_in(story.call) or "", kind=kind)
+    await sending.send(due, "key", story.call)
+    sending.close()
+    assert [one.to for one in sent] == [tuple(f"{one}@example.com" for one in told)]
+
+
+NAMES = ("finance", "Fina", "otto")
+
+
+async def test_a_list_of_nobody_who_may_decide_gets_nothing() -> None:
+    story = asked(requester=Principal(id="finance@example.com", issuer="https://i.example"))
+    sending = mail.Mail(
+        email(),
+        cast("PublishedPolicies", Policies()),
+        lambda: START,
+        URL,
+        lambda address: [Principal(id=address, issuer="https://i.example")],
+        lambda _: False,
+    )
+    question = asked_in(story.call) or ""
+    due = NoticeDue(endpoint="email-finance", call=str(story.ref), event_id=question, kind="approval_required")
+    with pytest.raises(Unneeded) as unneeded:
+        await sending.send(due, "key", story.call)
+    sending.close()
+    assert unneeded.value.code == "nobody_to_tell"
+
+
+class Policies:
+    """None are in force."""
+
+    current = None
 
 
 def email(**more: Any) -> EmailSettings:
