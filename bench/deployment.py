@@ -132,7 +132,8 @@ def _configuration(broker_url: str, shards: int, issuer_url: str, upstream_url: 
         "broker": {"url": broker_url, "shards": shards},
         "identity": {"issuers": [{"issuer": issuer_url, "audience": AUDIENCE, "algorithms": ["ES256"]}]},
         "telemetry": {"level": "error"},
-        "ingress": {"max_wait": 3600},  # it may take minutes until all wait that are to be held at the same time
+        # It may take minutes until all wait that are to be held at the same time, and they are one agent's.
+        "ingress": {"max_wait": 3600, "held_share": 1},
         "connections": {
             "bench": {
                 "base_url": upstream_url,

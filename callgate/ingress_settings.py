@@ -34,6 +34,8 @@ class IngressSettings(Contract):
     max_wait: float = Field(default=300.0, ge=0, le=3600)
     held: int = Field(default=15_000, ge=1, le=100_000)
     """Calls and event streams held open at once by one process, 30 KB each; beyond, callers are told to come again."""
+    held_share: float = Field(default=0.25, gt=0, le=1)
+    """Of `held` that one agent may take, so that it keeps out nobody else."""
     idempotency_hours: int = Field(default=24, ge=1, le=24 * 30)
     """For which an Idempotency-Key leads to the call that it was first used for."""
     mcp: McpSettings = McpSettings()

@@ -20,6 +20,9 @@ class RevocationBook:
     def __init__(self, client: Client, records: Records, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._revocations = Revocations()
+        self.changes = 0
+        """How many records were taken in: as long as it stays the same, so does what `revoked` says, but for what runs
+        out."""
         feed = Feed(client, records, ALL_REVOCATIONS, self._apply)
         self.refresh = feed.refresh
         self.follow = feed.follow
@@ -27,6 +30,7 @@ class RevocationBook:
     def _apply(self, standing: Standing) -> None:
         if isinstance(standing.data, Revoked | Unrevoked):
             self._revocations.apply(standing.record)
+            self.changes += 1
 
     def get(self, revocation_id: str) -> Revocation | None:
         return self._revocations.all.get(revocation_id)

@@ -8,6 +8,8 @@ from callgate.client.outcome import Event, Unreachable
 
 LAST: Final = frozenset({"denied", "rejected", "approval_expired", "execution_failed", "result_masked", "cancelled"})
 """Events after which there is none."""
+ENDED: Final = "unauthenticated"
+"""None of the call's: the token counts no more, and the stream goes on with another one."""
 _PAUSE: Final = 0.2
 
 
@@ -48,7 +50,7 @@ class Following:
     def event(self, sent: Sent) -> Event | None:
         """The event that was sent; None for what is none of the call's."""
         document = sent.json() if sent.id and sent.data else None
-        if not isinstance(document, dict):
+        if not isinstance(document, dict) or sent.event == ENDED:
             return None
         self._after = int(sent.id)
         self.over = sent.event in LAST or document.get("outcome") == "not_done"

@@ -29,6 +29,8 @@ KEPT = 300
 """Seconds that a proof's use is remembered: well over twice the window, so that no clock's error brings it back."""
 PEER = "callgate.peer"
 """In an ASGI scope: the address that the connection came from, which no header can change (`callgate.connections`)."""
+VERIFIED = "callgate.verified"
+"""In a request's scope: the token by which its sender was identified, a `Verified`."""
 _CERTIFICATE_LIMIT = 16 * 1024
 _RFC9440 = re.compile(rb":([A-Za-z0-9+/]+={0,2}):")
 

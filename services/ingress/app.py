@@ -12,6 +12,7 @@ from callgate.platform import Platform
 from callgate.service import Service
 from callgate.settings import Settings
 from contracts.identity import Role
+from services.ingress.bearers import Bearers
 from services.ingress.calls import Calls, Partitions
 from services.ingress.disk import Disk
 from services.ingress.doors import FrontDesk
@@ -20,6 +21,7 @@ from services.ingress.mcp.door import mcp_door
 from services.ingress.permitted import Permitted
 from services.ingress.proxy.door import ProxyDoor
 from services.ingress.reservations import Reservations
+from services.ingress.room import Room
 from services.ingress.routes import routes
 from services.ingress.tool_routes import tool_routes
 from services.ingress.tools import Tools
@@ -35,7 +37,9 @@ async def build(platform: Platform) -> Service:
     freezes = FreezeBook(platform.client, platform.records, platform.clock)
     await freezes.refresh()
     identity = await open_identity(platform)
-    waiting = Waiting(platform.client, platform.log, platform.verifier, settings.ingress.held)
+    room = Room(settings.ingress.held, settings.ingress.held_share)
+    bearers = Bearers(platform.clock, identity.revocations)
+    waiting = Waiting(platform.client, platform.log, platform.verifier, room, bearers)
     disk = Disk(platform.client, settings.broker.disk_limit, _folder_beside_broker(settings))
     calls = Calls(
         log=platform.log,
@@ -68,6 +72,7 @@ async def build(platform: Platform) -> Service:
         background=(
             disk.watch,
             waiting.watch_connection,
+            waiting.watch_revocations,
             freezes.follow,
             identity.revocations.follow,
             policies.follow,

@@ -10,6 +10,8 @@ import orjson
 
 from callgate.control import FreezeBook
 from callgate.errors import BrokerAway, LostRace, Rejected, TooLarge
+from callgate.identity.claims import Verified
+from callgate.identity.errors import Refusal
 from callgate.ids import mint_session, uuid7
 from callgate.log import Draft, Log
 from callgate.sealing import Place, Sealer
@@ -35,10 +37,11 @@ from services.ingress.domain import (
     secret_of,
     session_of,
 )
+from services.ingress.leaving import bearer_of
 from services.ingress.limiting import Limits, Unlimited
 from services.ingress.reservations import Reservations
 from services.ingress.session_pages import Page, page_of
-from services.ingress.waiting import FOLLOWED, Gone, Told, Waiting
+from services.ingress.waiting import FOLLOWED, Cues, Gone, Told, Waiting
 
 logger = logging.getLogger("services.ingress")
 
@@ -46,6 +49,10 @@ _HEARTBEAT = 15.0
 
 Begun = Callable[[CallRef], None]
 """Is told the id of a call as soon as it stands."""
+
+
+Followed = Recorded | Refusal | None
+"""An event; why its reader may read on no longer, as the last; or None now and then, to show that the line lives."""
 
 
 class UnknownCall(Exception):
@@ -151,7 +158,7 @@ class Calls:
             ref, fresh = taken, taken == ref
         if wait <= 0:
             return await self._begin(ref, principal, request, traceparent, begun, fresh=fresh)
-        async with self._waiting.hold(ref, FOLLOWED if told else ANSWER_EVENTS) as held:
+        async with self._waiting.hold(ref, principal, bearer_of(gone), _cues(told)) as held:
             call = await self._begin(ref, principal, request, traceparent, begun, fresh=fresh)
             answered = await held.until_answered(call, wait, gone, told)
         if is_answered(answered):
@@ -222,7 +229,7 @@ class Calls:
         ref = self._ref(principal, call_id)
         if wait <= 0:
             return self._own(principal, (await self._log.read(ref)).call)
-        async with self._waiting.hold(ref, FOLLOWED if told else ANSWER_EVENTS) as held:
+        async with self._waiting.hold(ref, principal, bearer_of(gone), _cues(told)) as held:
             call = self._own(principal, (await self._log.read(ref)).call)
             return await held.until_answered(call, wait, gone, told)
 
@@ -284,25 +291,32 @@ class Calls:
             logger.warning("an outcome does not open", extra={"call": str(ref), "code": error.code})
             return error.code
 
-    async def events(self, principal: Principal, call_id: str, after: int) -> "AsyncIterator[Recorded | None]":
-        """The call's events after a sequence, then what comes, to its end; None now and then, to show that the line
-        lives. UnknownCall, TooManyHeld and BrokerAway come out of this, not out of the iteration."""
+    async def events(
+        self, principal: Principal, call_id: str, after: int, bearer: Verified | None = None
+    ) -> "AsyncIterator[Followed]":
+        """The call's events after a sequence, then what comes, to its end or until the token counts no more.
+        UnknownCall, TooManyHeld and BrokerAway come out of this, not out of the iteration."""
         ref = self._ref(principal, call_id)
         self._own(principal, (await self._log.read(ref)).call)
-        self._waiting.require_room()
-        return self._follow(ref, after)
+        self._waiting.room.require(principal)
+        return self._follow(ref, principal, bearer, after)
 
-    async def _follow(self, ref: CallRef, after: int) -> AsyncIterator[Recorded | None]:
-        async with self._waiting.hold(ref, cues=None) as held:
+    async def _follow(
+        self, ref: CallRef, principal: Principal, bearer: Verified | None, after: int
+    ) -> "AsyncIterator[Followed]":
+        async with self._waiting.hold(ref, principal, bearer, cues=None) as held:
             call = Call(ref, self._log.origin(ref).digest)
             held.look_again()  # what stands already
             while True:
-                call, _ = await held.next(call, _HEARTBEAT)
+                call, _ = await held.next(call, held.within(_HEARTBEAT))
                 news = [recorded for recorded in call.chain if recorded.sequence > after]
                 for recorded in news:
                     yield recorded
                     after = recorded.sequence
                 if is_over(call) or self._waiting.stopping:
+                    return
+                if (ended := held.ended()) is not None:
+                    yield ended
                     return
                 if not news:
                     yield None
@@ -317,3 +331,7 @@ class Calls:
         if not is_own(call, principal):
             raise UnknownCall
         return call
+
+
+def _cues(told: Told | None) -> Cues:
+    return FOLLOWED if told else ANSWER_EVENTS

@@ -10,19 +10,30 @@ from typing import Any
 
 from callgate.errors import BrokerAway, TooLarge
 from callgate.http import Problem
+from callgate.identity.claims import Verified
 from callgate.identity.errors import Refusal, Unauthenticated
-from contracts.events import Recorded
 from contracts.freezes import FROZEN, Freeze
 from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.model import rfc3339
 from contracts.subjects import CallRef
-from services.ingress.calls import Answered, Begun, Calls, Frozen, NotBound, PerhapsRecorded, TooLate, UnknownCall
+from services.ingress.calls import (
+    Answered,
+    Begun,
+    Calls,
+    Followed,
+    Frozen,
+    NotBound,
+    PerhapsRecorded,
+    TooLate,
+    UnknownCall,
+)
 from services.ingress.domain import BadRequest, CallRequest
 from services.ingress.limiting import OverLimit
 from services.ingress.reservations import KeyReused
+from services.ingress.room import TooManyHeld
 from services.ingress.session_pages import Page
-from services.ingress.waiting import Gone, Told, TooManyHeld
+from services.ingress.waiting import Gone, Told
 
 
 class FrontDesk:
@@ -58,9 +69,11 @@ class FrontDesk:
         with problems():
             return await self._calls.look(principal, call_id, wait, gone, told)
 
-    async def events(self, principal: Principal, call_id: str, after: int) -> AsyncIterator[Recorded | None]:
+    async def events(
+        self, principal: Principal, call_id: str, after: int, bearer: Verified | None
+    ) -> AsyncIterator[Followed]:
         with problems():
-            return await self._calls.events(principal, call_id, after)
+            return await self._calls.events(principal, call_id, after, bearer)
 
     async def of_session(self, principal: Principal, session: str, after: str, limit: int) -> Page:
         with problems():
@@ -154,8 +167,9 @@ def problem_of(error: Exception) -> Problem | None:
             detail = "The call has begun or is over; it can no longer be withdrawn."
             return Problem(409, "too_late", detail, extra={"state": error.call.state})
         case TooManyHeld():
-            detail = "Too many requests wait here; try again, or send `Prefer: respond-async`."
-            return Problem(503, "too_many_waiting", detail, {"Retry-After": "2"})
+            who, limit = ("of yours ", "ingress.held_share") if error.own else ("", "ingress.held")
+            detail = f"Too many requests {who}wait here (`{limit}`); try again, or send `Prefer: respond-async`."
+            return Problem(503, "too_many_waiting", detail, {"Retry-After": "2"}, {"limit": limit})
         case PerhapsRecorded():
             detail = "The event log went away while the call was recorded. Ask at Location whether it stands."
             headers = {"Retry-After": "2", "Location": location(error.ref)}

@@ -1,4 +1,5 @@
-"""Whether the client of a request has left: asked for, and told the moment that its connection is lost."""
+"""Whether the client of a request has left: asked for, and told the moment that its connection is lost; and whose token
+came with the request, which says for how long its client may stay."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -6,6 +7,8 @@ from collections.abc import Callable, Iterator
 from fastapi import Request
 
 from callgate.connections import LOST, Loss
+from callgate.identity.binding import VERIFIED
+from callgate.identity.claims import Verified
 
 
 class Leaving:
@@ -19,6 +22,11 @@ class Leaving:
     async def __call__(self) -> bool:
         return await self._request.is_disconnected()
 
+    @property
+    def bearer(self) -> Verified | None:
+        """The token of the request, once its sender was identified by it."""
+        return verified_of(self._request)
+
     @contextlib.contextmanager
     def telling(self, whom: Callable[[], None]) -> Iterator[None]:
         """Has `whom` called once the connection is lost, while the context lasts."""
@@ -28,3 +36,14 @@ class Leaving:
             yield
         finally:
             loss.forget(whom)
+
+
+def verified_of(request: Request) -> Verified | None:
+    """The token of a request whose sender was identified by it."""
+    verified: Verified | None = request.scope.get(VERIFIED)
+    return verified
+
+
+def bearer_of(gone: object) -> Verified | None:
+    """The token of whoever waits, where they came with a request."""
+    return gone.bearer if isinstance(gone, Leaving) else None

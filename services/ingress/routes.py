@@ -14,20 +14,22 @@ from fastapi.responses import StreamingResponse
 from callgate.errors import BrokerAway
 from callgate.http import json_response, straight
 from callgate.identity.authenticator import Authenticator
+from callgate.identity.errors import Refusal
 from callgate.ingress_settings import IngressSettings
-from contracts.events import Recorded
 from contracts.lifecycle import WAITING_FOR_PEOPLE, Call
+from services.ingress.calls import Followed
 from services.ingress.domain import CallRequest, is_answered, outcome_of, parse_request
 from services.ingress.doors import FrontDesk, location, problems
 from services.ingress.headers import Wait, last_event_id, traceparent_of, wait_of
 from services.ingress.intake import caller, in_thread_if_long, json_body, key_of
-from services.ingress.leaving import Leaving
+from services.ingress.leaving import Leaving, verified_of
 from services.ingress.openapi import CALL, CALL_BODY, CALLS, EVENTS, KNOWN, LAST_EVENT, PREFER
+from services.ingress.room import TooManyHeld
 from services.ingress.views import summary_of
-from services.ingress.waiting import TooManyHeld
 
 PAGE, PAGE_LIMIT = 50, 200
 _PRIVATE = {"Cache-Control": "no-store"}
+_ENDED = "Your token counts no more, and this stream ends. Come again with a new one, and the last id as Last-Event-ID."
 
 
 def routes(desk: FrontDesk, authenticator: Authenticator, settings: IngressSettings) -> APIRouter:
@@ -69,9 +71,11 @@ def routes(desk: FrontDesk, authenticator: Authenticator, settings: IngressSetti
 
     @router.get("/calls/{call_id}/events", response_class=StreamingResponse, responses=EVENTS, openapi_extra=LAST_EVENT)
     async def events(request: Request, call_id: str) -> Response:
-        """The call's events as they come (server-sent events). `Last-Event-ID` resumes after that one."""
+        """The call's events as they come (server-sent events). `Last-Event-ID` resumes after that one. Where the token
+        expires or is revoked meanwhile, the last event is `unauthenticated`, with the code."""
         principal = await caller(request, authenticator)
-        following = await desk.events(principal, call_id, last_event_id(request.headers.get("last-event-id")))
+        after = last_event_id(request.headers.get("last-event-id"))
+        following = await desk.events(principal, call_id, after, verified_of(request))
         headers = {**_PRIVATE, "X-Accel-Buffering": "no"}
         return StreamingResponse(_sse(following), headers=headers, media_type="text/event-stream")
 
@@ -100,12 +104,16 @@ async def _answer(desk: FrontDesk, call: Call, wait: Wait) -> Response:
     return json_response(document, 202, headers | {"Location": location(call.ref), "Retry-After": pause})
 
 
-async def _sse(following: AsyncIterator[Recorded | None]) -> AsyncIterator[bytes]:
+async def _sse(following: AsyncIterator[Followed]) -> AsyncIterator[bytes]:
     yield b"retry: 2000\n\n"
     try:
         async for recorded in following:
             if recorded is None:
                 yield b":\n\n"
+            elif isinstance(recorded, Refusal):
+                # Without an id: the one that the client saw last still says where to resume.
+                data = orjson.dumps({"code": recorded, "detail": _ENDED})
+                yield b"event: unauthenticated\ndata: %b\n\n" % data
             else:
                 data = orjson.dumps(summary_of(recorded))
                 yield b"id: %d\nevent: %b\ndata: %b\n\n" % (recorded.sequence, recorded.name.encode(), data)

@@ -18,14 +18,19 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from callgate.errors import BrokerAway
+from callgate.identity.claims import Verified
+from callgate.identity.errors import Refusal
 from callgate.log import Alien, Log, reading
 from callgate.log.messages import VERIFIED_HEADERS, Message, Verifier
 from callgate.nats_client import at_once
 from callgate.telemetry import HELD
+from contracts.identity import Principal
 from contracts.lifecycle import NOTHING, Call, IllegalTransition
 from contracts.subjects import CallRef
+from services.ingress.bearers import Bearers
 from services.ingress.domain import ANSWER_EVENTS, is_answered
 from services.ingress.leaving import Leaving
+from services.ingress.room import Room
 
 logger = logging.getLogger("services.ingress")
 
@@ -39,10 +44,12 @@ _AGAIN_AFTER = 1.0
 """Seconds after which a call whose reading failed is read again."""
 _KEPT_BYTES = 64 * 1024 * 1024
 """Of unread messages for all held calls together; beyond, they are dropped and the log is read instead."""
-_CONNECTION_EVERY = 0.2
+_WATCH_EVERY = 0.2
 _FOLD_SECONDS = 3.0
 """For all held calls together, once the process ends: each that is left is told what was known of it before."""
 
+Cues = frozenset[str] | None
+"""The events that wake whoever waits (None: each of them)."""
 Gone = Callable[[], Awaitable[bool]]
 Told = Callable[[Call], Awaitable[None]]
 """Is told of a call that is not answered yet: how it stands at first, and after each event of `FOLLOWED`."""
@@ -50,21 +57,24 @@ FOLLOWED = ANSWER_EVENTS | {"approval_required", "vote_cast", "arguments_amended
 """The events that wake whoever waits and tells its caller how the call stands."""
 
 
-class TooManyHeld(Exception):
-    """As many calls are held open as may be."""
-
-
 class Waiting:
     """All calls that this process holds open."""
 
     def __init__(
-        self, client: Client, log: Log, verifier: Verifier, limit: int, look_every: float = LOOK_EVERY
+        self,
+        client: Client,
+        log: Log,
+        verifier: Verifier,
+        room: Room,
+        bearers: Bearers,
+        look_every: float = LOOK_EVERY,
     ) -> None:
         self.client = client
         self.verifier = verifier
+        self.room = room
+        self.bearers = bearers
         self.kept_bytes = 0
         self._log = log
-        self._limit = limit
         self._look_every = look_every
         self._held: set[Held] = set()
         self._reading = asyncio.Semaphore(_READS_AT_ONCE)
@@ -86,19 +96,13 @@ class Waiting:
         """While the process ends: whether there is time to fold what arrived of one more call."""
         return asyncio.get_running_loop().time() < self._fold_until
 
-    def require_room(self) -> None:
-        """TooManyHeld where no more calls can be held open."""
-        if len(self._held) >= self._limit:
-            raise TooManyHeld
-
     @contextlib.asynccontextmanager
-    async def hold(self, ref: CallRef, cues: frozenset[str] | None = ANSWER_EVENTS) -> "AsyncIterator[Held]":
-        """Listens to a call from now on; `cues` are the events that wake whoever waits (None: each of them).
-
-        TooManyHeld, BrokerAway.
-        """
-        self.require_room()
-        held = Held(self, ref, cues)
+    async def hold(
+        self, ref: CallRef, principal: Principal, bearer: Verified | None, cues: Cues = ANSWER_EVENTS
+    ) -> "AsyncIterator[Held]":
+        """Listens to a call from now on, for a principal with that token. TooManyHeld, BrokerAway."""
+        self.room.enter(principal)
+        held = Held(self, ref, bearer, cues)
         self._held.add(held)
         HELD.inc()
         try:
@@ -113,6 +117,7 @@ class Waiting:
                     await subscription.unsubscribe()
         finally:
             self._held.discard(held)
+            self.room.leave(principal)
             HELD.dec()
             held.drop()
 
@@ -120,13 +125,24 @@ class Waiting:
         """After each reconnect every held call reads the log: what was republished meanwhile is gone."""
         seen = self.client.stats["reconnects"]
         while True:
-            await asyncio.sleep(_CONNECTION_EVERY)  # the reconnect callback is the broker framework's own
+            await asyncio.sleep(_WATCH_EVERY)  # the reconnect callback is the broker framework's own
             # Connected again, and every subscription replayed: from here on nothing slips between log and cues.
             if self.client.is_connected and self.client.stats["reconnects"] != seen:
                 seen = self.client.stats["reconnects"]
                 logger.info("the broker is back; held calls read the log", extra={"held": len(self._held)})
                 for held in tuple(self._held):
                     held.look_again()
+
+    async def watch_revocations(self) -> None:
+        """Wakes those whose token somebody revoked, as soon as that is known here."""
+        seen = self.bearers.changes
+        while True:
+            await asyncio.sleep(_WATCH_EVERY)
+            if self.bearers.changes != seen:
+                seen = self.bearers.changes
+                for held in tuple(self._held):
+                    if held.ended() is Refusal.REVOKED:
+                        held.wake()
 
     async def read(self, ref: CallRef) -> tuple[Call, int]:
         """The call from the leader, and the last sequence on its subjects. BrokerAway."""
@@ -155,6 +171,7 @@ class Held:
     """One call held open: what arrived of it and has not been folded yet."""
 
     __slots__ = (
+        "_bearer",
         "_bytes",
         "_cue",
         "_cues",
@@ -168,9 +185,10 @@ class Held:
         "_woken",
     )
 
-    def __init__(self, waiting: Waiting, ref: CallRef, cues: frozenset[str] | None) -> None:
+    def __init__(self, waiting: Waiting, ref: CallRef, bearer: Verified | None, cues: Cues) -> None:
         self._waiting = waiting
         self._ref = ref
+        self._bearer = bearer
         self._cues = cues
         self._unread: list[Message] = []
         self._bytes = 0
@@ -227,13 +245,22 @@ class Held:
         self._waiting.kept_bytes -= self._bytes
         self._unread, self._bytes = [], 0
 
+    def ended(self) -> Refusal | None:
+        """Why its caller may wait no longer; None while they may."""
+        return None if self._bearer is None else self._waiting.bearers.ended(self._bearer)
+
+    def within(self, seconds: float) -> float:
+        """So many seconds, or those that its caller's token counts, if they are fewer."""
+        return seconds if self._bearer is None else min(seconds, self._waiting.bearers.seconds_left(self._bearer))
+
     async def until_answered(self, call: Call, seconds: float, gone: Gone, told: Told | None = None) -> Call:
-        """The call once its caller has its answer; as it stands after `seconds`, or once the caller is gone."""
+        """The call once its caller has its answer; as it stands after `seconds`, or once the caller is gone or their
+        token counts no more."""
         clock = asyncio.get_running_loop().time
-        until = clock() + seconds
+        until = clock() + self.within(seconds)
         known = 0
         with gone.telling(self.leave) if isinstance(gone, Leaving) else contextlib.nullcontext():
-            while not is_answered(call) and not self._waiting.stopping:
+            while not is_answered(call) and not self._waiting.stopping and self.ended() is None:
                 if told is not None and len(call.chain) > known:
                     known = len(call.chain)
                     await told(call)
@@ -249,8 +276,9 @@ class Held:
         """The call after the next cue, or after `seconds` or the next look without one; and whether there was a cue."""
         pause = _AGAIN_AFTER if self._missed or self._look else self._waiting.pause()
         woken = await self._cued(min(seconds, pause))
-        if self._left:
-            return call, woken  # thousands may leave at once, and nobody reads how their calls stand
+        if self._left or self.ended() is Refusal.REVOKED:
+            # Thousands may leave at once, and nobody reads how their calls stand; whoever is revoked is told no more.
+            return call, woken
         if self._waiting.stopping:
             return (self._fold(call) if self._waiting.may_fold() else None) or call, woken
         if not woken:

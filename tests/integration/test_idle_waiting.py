@@ -73,7 +73,7 @@ async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
         overrides = {
             "identity": trusting(issuer),
             "connections": connections,
-            "ingress": {"held": MANY + 100, "max_wait": 300},
+            "ingress": {"held": MANY + 100, "held_share": 1, "max_wait": 300},
         }
         deployment = await stack.enter_async_context(running_deployment(tmp_path, overrides=overrides))
         url = await stack.enter_async_context(serving(deployment, (Role.INGRESS, build)))

@@ -216,6 +216,17 @@ def test_events_are_followed_to_the_last_over_lost_connections(both: Callable[..
     assert [one.headers.get("last-event-id") for one in server.asked] == [None, "2", "2", "2"]
 
 
+def test_events_go_on_with_a_new_token_once_one_counts_no_more(both: Callable[..., Both]) -> None:
+    kind = {"Content-Type": "text/event-stream"}
+    ended = b'event: unauthenticated\ndata: {"code": "expired"}\n\n'
+    server = Server((200, _sent(1, "requested") + ended, kind), (200, _sent(2, "denied"), kind))
+    assert [one.name for one in both(server).events("1-0.s_x.c")] == ["requested", "denied"]
+    assert [one.headers.get("last-event-id") for one in server.asked] == [None, "1"]
+    refused = Server((200, _sent(1, "requested") + ended, kind), (401, {"code": "expired", "detail": "It is over."}))
+    with pytest.raises(Problem):
+        both(refused).events("1-0.s_x.c")
+
+
 @pytest.mark.parametrize("hold", [0.4, None])
 def test_who_does_not_hold_a_request_is_not_asked_without_end(
     both: Callable[..., Both], pauses: list[float], monkeypatch: pytest.MonkeyPatch, hold: float | None

@@ -19,7 +19,7 @@ from services.ingress.calls import Calls, Frozen, Partitions, PerhapsRecorded, T
 from services.ingress.domain import BadRequest, CallRequest
 from services.ingress.doors import problem_of
 from services.ingress.limiting import OverLimit
-from services.ingress.waiting import TooManyHeld
+from services.ingress.room import TooManyHeld
 
 JUDGED = {"policy_set": "a" * 64, "function_digest": "b" * 64}
 CATALOG = Catalog(

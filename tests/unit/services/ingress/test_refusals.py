@@ -18,7 +18,7 @@ from services.ingress.intake import key_among
 from services.ingress.limiting import OverLimit
 from services.ingress.refusals import call_in_doubt, detail_of, doubt_of, refusal_of
 from services.ingress.reservations import KeyReused
-from services.ingress.waiting import TooManyHeld
+from services.ingress.room import TooManyHeld
 
 BOT = Principal(id="bot", issuer="i")
 REF = CallRef(Partition(1, 0), "s_" + "a" * 32, "0199f0a0-0000-7000-8000-000000000000")
