@@ -75,14 +75,15 @@ class _Bench:
         found: list[list[float]] = [[] for _ in _STEPS]
         for number in range(times):
             ref = await self._submit(0, number)
-            digest = await self._asked(ref)
-            url = f"{self._url[Role.APPROVAL]}/v1/approvals/{ref}/votes"
-            ballot = {"decision": "approve", "digest": digest}
-            async with self._http.post(url, json=ballot, headers=self._reviewer) as response:
+            url = f"{self._url[Role.INGRESS]}/v1/calls/{ref}/events"
+            async with self._http.get(url, headers=self._agent) as response:  # the agent looks on, as one that waits
                 response.raise_for_status()
-            headers = {**self._agent, "Prefer": "wait=30"}
-            async with self._http.get(f"{self._url[Role.INGRESS]}/v1/calls/{ref}", headers=headers) as response:
-                response.raise_for_status()
+                digest = await self._asked(ref)
+                url = f"{self._url[Role.APPROVAL]}/v1/approvals/{ref}/votes"
+                ballot = {"decision": "approve", "digest": digest}
+                async with self._http.post(url, json=ballot, headers=self._reviewer) as voted:
+                    voted.raise_for_status()
+                await response.read()  # it ends with the call
             chain = (await self._audit.log.read(ref)).call.chain
             at = {recorded.name: recorded.recorded_at for recorded in chain}
             for steps, (name, following) in zip(found, _STEPS, strict=True):

@@ -107,6 +107,9 @@ class MemoryLog:
         return self._seen(ref, len(self.events[ref]))
 
     async def read_upto(self, seen: Recorded) -> Chain:
+        if self.unreadable:
+            self.unreadable -= 1
+            raise BrokerAway
         return self._seen(seen.ref, seen.sequence)
 
     def _seen(self, ref: CallRef, last: int) -> Chain:

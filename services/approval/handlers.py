@@ -7,6 +7,7 @@ leaves open. That several do so at the same time is settled by the log: one of t
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -40,6 +41,7 @@ logger = logging.getLogger("services.approval")
 
 _SOON = timedelta(seconds=5)
 """A timer this early is kept in flight; setting it anew would fire at once where the broker's clock is ahead."""
+_VOTED_KEPT = 256
 
 
 class Deciding:
@@ -64,6 +66,8 @@ class Deciding:
         self._waiting = waiting
         self._clock = clock
         self._sweep_every = sweep_every
+        self._voted: OrderedDict[str, Approval] = OrderedDict()
+        """What came of the last votes cast here, by their events' ids: their deliveries have nothing left to do."""
 
     # Deliveries.
 
@@ -78,7 +82,10 @@ class Deciding:
 
     async def on_vote_cast(self, recorded: Recorded, delivery: Delivery) -> None:
         """Concludes where whoever cast the vote did not come to it; the last vote's delivery says what came of it."""
-        approval = await self._conclude(recorded.ref, delivery.traceparent)
+        async with self._approvals.turn(recorded.ref):
+            approval = self._voted.pop(recorded.event.event_id, None)
+            if approval is None:
+                approval = await self._concluded(await self._approvals.get(recorded.ref), delivery.traceparent)
         question, votes = approval.question, approval.call.votes
         last = votes[-1].event.event_id if votes else None
         if question is not None and not question.waiting and last == recorded.event.event_id:
@@ -189,8 +196,11 @@ class Deciding:
                 raise DecisionRefused(Refusal.EXPIRED, late.approval.must_question) from None
             told = {"call": str(ref), "decision": intent.decision, "break_glass": intent.break_glass}
             logger.log(logging.WARNING if intent.break_glass else logging.INFO, "vote cast", extra=told)
+            vote = approval.call.votes[-1].event.event_id
             with contextlib.suppress(BrokerAway):  # the vote stands, and its delivery concludes
-                approval = await self._concluded(approval)
+                approval = self._voted[vote] = await self._concluded(approval)
+                if len(self._voted) > _VOTED_KEPT:
+                    self._voted.popitem(last=False)
             return approval.must_question
 
     # The end of the waiting.

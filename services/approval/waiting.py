@@ -42,6 +42,9 @@ logger = logging.getLogger("services.approval")
 _AT_ONCE = 16
 """Chains read at the same time."""
 _AWAY_PAUSE = 0.25
+_GATHERING = 0.02
+"""Seconds in which what touches a call is gathered: a vote and what it comes to take one reading, and that not at the
+moment when the call itself goes on."""
 
 W = TypeVar("W", bound=CallFacts)
 
@@ -198,6 +201,8 @@ class Waiting(Generic[W]):
         """One reader for all, so that an older reading of a call never overwrites a newer one."""
         while True:
             await self._cue.wait()
+            if self._ready.is_set():
+                await asyncio.sleep(_GATHERING)
             # The latest first: at start those are the ones that may still wait.
             batch = [self._touched.popitem() for _ in range(min(_AT_ONCE, len(self._touched)))]
             self._reading = frozenset(ref for ref, _ in batch)

@@ -119,11 +119,10 @@ class Executor:
             await self._obey(recorded, delivery)
 
     async def _obey(self, order: Recorded, delivery: Delivery) -> None:
-        if delivery.number == 1:
-            # Nobody else can have it yet; should somebody, the append loses the race and the leader is asked.
-            chain = await self._log.read_upto(order)
-        else:
-            chain = await self._log.read(order.ref)
+        # At the first delivery nobody else can have it yet; should somebody, the append loses and the leader is asked.
+        reading = self._log.read_upto(order) if delivery.number == 1 else self._log.read(order.ref)
+        # Freezes at the same time: one that is acknowledged after this is found by the look before the call goes out.
+        chain, _ = await asyncio.gather(reading, self._freezes.refresh())
         call = chain.around(order)
         if self._catalog.kind_of(call.requested.function) == "mcp":
             await self._keep_up()  # a definition that was found before this call starts must count for it
@@ -175,15 +174,15 @@ class Executor:
         await self._execute(call, step, prepared, delivery)
 
     async def _prepare(self, authorised: Authorised, call: Call) -> Prepared | Refused:
-        """Asks for freezes, opens the arguments, does all that needs no sending."""
+        """Opens the arguments, does all that needs no sending."""
+        freeze = self._freeze_of(call)
+        if freeze is not None:
+            return Refused(FROZEN, freeze)
         function = authorised.function
         connection = self._catalog.connections[function.connection]
         try:
             place = Place(call.ref, authorised.sealed_in, "arguments")
-            opening = self._sealer.open(authorised.arguments, place, "raw")
-            freeze, raw = await asyncio.gather(self._freeze_of(call), opening)
-            if freeze is not None:
-                return Refused(FROZEN, freeze)
+            raw = await self._sealer.open(authorised.arguments, place, "raw")
             arguments = parse(raw, numbers="exact")
             if not isinstance(arguments, dict):
                 return Refused("arguments_not_an_object")
@@ -248,9 +247,8 @@ class Executor:
         if len(self._unsent) > _UNSENT_KEPT:
             del self._unsent[next(iter(self._unsent))]
 
-    async def _freeze_of(self, call: Call) -> str | None:
-        """The id of a freeze that stops the call and was acknowledged before this was asked. BrokerAway."""
-        await self._freezes.refresh()
+    def _freeze_of(self, call: Call) -> str | None:
+        """The id of a freeze that stops the call, of those that were acknowledged before they were last asked for."""
         requested = call.requested
         freeze = self._freezes.stopping(requested.principal, call.ref.session_id, requested.function)
         return freeze.freeze_id if freeze is not None else None
@@ -263,7 +261,8 @@ class Executor:
         start = started.data
         assert isinstance(start, ExecutionStarted)  # noqa: S101
         try:
-            freeze = await self._freeze_of(call)
+            await self._freezes.refresh()
+            freeze = self._freeze_of(call)
             if freeze is not None:
                 return NotSent(FROZEN, freeze)
         except BrokerAway:

@@ -86,7 +86,10 @@ class Policy:
 
     async def on_approved(self, recorded: Recorded, delivery: Delivery) -> None:
         """3, again: under the policies of this moment, with the votes that the chain proves."""
-        call = (await self._log.read(recorded.ref)).around(recorded)
+        # Whether it is answered already, the append finds; only where it comes again the leader is asked before.
+        first = delivery.number == 1
+        chain = await (self._log.read_upto(recorded) if first else self._log.read(recorded.ref))
+        call = chain.around(recorded)
         masked, asked = call.last_recorded(ArgumentsMasked), call.last_recorded(ApprovalRequired)
         if call.head is None or call.head.digest != recorded.digest or masked is None or asked is None:
             return  # answered already, or no part of the chain
