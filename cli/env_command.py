@@ -1,15 +1,26 @@
 """`callgate env`: what to set so that an agent's HTTP client goes through the proxy."""
 
 import json
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from cli.options import DEFAULT_CONFIG, ConfigOption
 from cli.reviewers import TokenFileOption, TokenOption
+
+_SINGLE_QUOTES: Final = re.compile("['\u2018\u2019\u201a\u201b]")
+"""All of them are one to PowerShell."""
+
+
+class Shell(StrEnum):
+    SH = "sh"
+    FISH = "fish"
+    POWERSHELL = "powershell"
 
 
 def register(app: typer.Typer) -> None:
@@ -27,9 +38,13 @@ def env(
     ] = False,
     token: TokenOption = None,
     token_file: TokenFileOption = None,
+    shell: Annotated[Shell, typer.Option(help="Whose lines: sh (also bash and zsh), fish or powershell.")] = Shell.SH,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object of them.")] = False,
 ) -> None:
-    """Print the variables that have a client of a connection go through the proxy: `eval "$(callgate env payments)"`.
+    """Print the variables that have a client of a connection go through the proxy.
+
+    To set them: `eval "$(callgate env payments)"`; in fish `callgate env payments --shell fish | source`; in PowerShell
+    `callgate env payments --shell powershell | Out-String | Invoke-Expression`.
 
     No token is printed unless --with-token asks for it: the agent's own, of --token, --token-file or CALLGATE_TOKEN.
     """
@@ -40,11 +55,29 @@ def env(
         output.say(json.dumps(variables))
         return
     for name, value in variables.items():
-        output.say(f"export {name}={shlex.quote(value)}")
+        output.say(_LINES[shell](name, value))
+
+
+def _fish(name: str, value: str) -> str:
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"set -gx {name} '{quoted}'"
+
+
+def _powershell(name: str, value: str) -> str:
+    quoted = _SINGLE_QUOTES.sub(r"\g<0>\g<0>", value)
+    return f"$Env:{name} = '{quoted}'"
+
+
+_LINES: Final[Mapping[Shell, Callable[[str, str], str]]] = {
+    Shell.SH: lambda name, value: f"export {name}={shlex.quote(value)}",
+    Shell.FISH: _fish,
+    Shell.POWERSHELL: _powershell,
+}
 
 
 def variables_of(config: Path, connection: str, url: str | None, token: str | None) -> Mapping[str, str]:
-    """The variables by name. ConfigurationError for a connection that the proxy does not serve."""
+    """The variables by name. ConfigurationError for a connection that the proxy does not serve, or what is no URL."""
+    from callgate.addresses import host_and_port, http_url  # noqa: PLC0415
     from callgate.errors import ConfigurationError  # noqa: PLC0415
     from callgate.settings import load  # noqa: PLC0415
     from contracts.functions import HttpConnection  # noqa: PLC0415
@@ -62,7 +95,12 @@ def variables_of(config: Path, connection: str, url: str | None, token: str | No
             "no_such_connection",
             f"the proxy serves no connection {connection}; give it `proxy: {{}}` (served: {names})",
         )
-    base = (url or settings.public_url or f"http://{settings.listen}").rstrip("/")
+    host, port = host_and_port(settings.listen)
+    here = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    try:
+        base = http_url(url or settings.public_url or f"http://{here}:{port}").rstrip("/")
+    except ValueError as error:
+        raise ConfigurationError("bad_url", f"--url (or CALLGATE_URL) {error}") from None
     address = f"{base}/proxy/{connection}"
     variables = dict.fromkeys(proxy.env or (f"{connection.upper()}_BASE_URL",), address)
     if token is not None:

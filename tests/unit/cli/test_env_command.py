@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -65,6 +66,49 @@ def test_a_token_is_printed_where_somebody_asks_for_it_alone(config: Path, monke
     assert "cret" not in printed(config, "pay")
     assert "PAY_KEY='s'\"'\"'cret'" in printed(config, "pay", "--with-token")
     assert json.loads(printed(config, "crm", "--with-token", "--json"))["CRM_API_KEY"] == "s'cret"
+
+
+HOSTILE = "a'b\"c$(id)`id`\\'d\u2019; e"
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("fish", "set -gx CRM_API_KEY 'a\\'b\"c$(id)`id`\\\\\\'d\u2019; e'"),
+        ("powershell", "$Env:CRM_API_KEY = 'a''b\"c$(id)`id`\\''d\u2019\u2019; e'"),
+    ],
+)
+def test_other_shells_have_lines_of_their_own(config: Path, shell: str, line: str) -> None:
+    lines = printed(config, "crm", "--shell", shell, "--with-token", "--token", HOSTILE).splitlines()
+    assert lines[1] == line
+    address = "http://127.0.0.1:9000/proxy/crm"
+    assert lines[0] in (f"set -gx CRM_BASE_URL '{address}'", f"$Env:CRM_BASE_URL = '{address}'")
+
+
+@pytest.mark.parametrize("shell", [name for name in ("dash", "bash", "zsh") if shutil.which(name)])
+def test_no_value_is_run_by_a_shell(config: Path, shell: str) -> None:
+    lines = printed(config, "crm", "--with-token", "--token", HOSTILE)
+    asked = subprocess.run(
+        [shell, "-c", f'eval {shlex.quote(lines)}; printf %s "$CRM_API_KEY"'], capture_output=True, check=True
+    )
+    assert asked.stdout.decode() == HOSTILE
+
+
+@pytest.mark.parametrize(
+    ("listen", "host"), [("0.0.0.0:80", "127.0.0.1"), ("'[::]:80'", "127.0.0.1"), ("'[::1]:80'", "[::1]")]
+)
+def test_where_everybody_is_listened_to_is_an_address_to_go_to(config: Path, listen: str, host: str) -> None:
+    config.write_text(CONFIG.replace("127.0.0.1:9000", listen))
+    assert json.loads(printed(config, "crm", "--json"))["CRM_BASE_URL"] == f"http://{host}:80/proxy/crm"
+
+
+@pytest.mark.parametrize("url", ["gate.example", "ftp://gate.example", "http://a b", "https://me:pw@gate.example"])
+def test_what_is_no_address_is_not_handed_on(config: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        printed(config, "crm", "--url", url)
+    assert refused.value.code == "bad_url"
+    assert "CALLGATE_URL" in refused.value.detail
+    assert url not in refused.value.detail
 
 
 @pytest.mark.parametrize("name", ["plain", "nothing"])
