@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jwt
 
-from callgate.identity.binding import Binding, HttpRequest, Presented
+from callgate.identity.binding import VERIFIED, Binding, HttpRequest, Presented
 from callgate.identity.claims import Verified, principal_of
 from callgate.identity.errors import Refusal, Unauthenticated
 from callgate.identity.fetch import Fetcher
@@ -56,12 +56,18 @@ class Authenticator:
         self._revoked = revoked
 
     async def identify(self, request: HttpRequest) -> Principal:
-        """The principal who sent a request: its one token, with what came along. Raises as `authenticate` does."""
+        """The principal who sent a request: its one token, with what came along. Raises as `authenticate` does.
+
+        The token, verified, is in the request's scope afterwards (`VERIFIED`): whoever serves it for long looks there
+        for how long it counts.
+        """
         tokens = request.headers.getlist("authorization")
         if len(tokens) > 1:
             refuse(Refusal.MALFORMED_TOKEN, "send one Authorization header")
         presented = self._binding.presented(request) if self._binding is not None else None
-        return await self.authenticate(tokens[0] if tokens else None, presented)
+        verified = await self._authenticate(tokens[0] if tokens else None, presented)
+        request.scope[VERIFIED] = verified
+        return verified.principal
 
     async def authenticate(self, authorization_header: str | None, presented: Presented | None = None) -> Principal:
         """The principal behind the header's token. Raises Unauthenticated; BrokerAway where a proof's use cannot be
@@ -70,6 +76,9 @@ class Authenticator:
         `presented` is what came with the token; without it a token that is bound to a key is refused. The caller must
         refuse a request with several `Authorization` headers itself: only one is seen here.
         """
+        return (await self._authenticate(authorization_header, presented)).principal
+
+    async def _authenticate(self, authorization_header: str | None, presented: Presented | None) -> Verified:
         sent = credentials(authorization_header)
         digest = hashlib.sha256(sent.token.encode()).digest()
         verified = await self._recall(digest) or await self._verify(sent.token, digest)
@@ -79,7 +88,7 @@ class Authenticator:
             await self._binding.check(verified.confirmation, sent, presented)
         elif verified.confirmation is not None or sent.scheme != "Bearer":
             refuse(Refusal.PROOF_REQUIRED, "this door takes bearer tokens only, and no token that is bound to a key")
-        return verified.principal
+        return verified
 
     async def aclose(self) -> None:
         """Stop fetches under way."""

@@ -176,7 +176,10 @@ _EVENT: dict[str, Any] = {
 }
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The call's events, one after the other, to its end.",
+        "description": (
+            "The call's events, one after the other, to its end. Where the token expires or is revoked before, the "
+            "last one is `unauthenticated`, without an `id`; its data has the `code`."
+        ),
         "content": {"text/event-stream": {"schema": _EVENT}},
     },
 }

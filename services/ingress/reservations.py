@@ -1,8 +1,8 @@
 """Idempotency keys, on ADMISSION: which call a principal's key was first used for, and with which request.
 
-The reservation stands before the call's first event. So whichever replica a retry reaches, before or after a restart, or
-in another epoch, it finds the same call where it was begun; where its first event never came to stand, the retry appends
-it there under the same id.
+The reservation stands before the call's first event. So whichever replica a retry reaches, before or after a restart,
+or in another epoch, it finds the same call where it was begun; where its first event never came to stand, the retry
+appends it there, under the same id.
 """
 
 import base64

@@ -27,7 +27,7 @@ from identity_fakes import (
 from jwt.algorithms import OKPAlgorithm
 
 from callgate.identity.authenticator import Authenticator
-from callgate.identity.binding import PEER, Binding, Presented, passed_on_certificate
+from callgate.identity.binding import PEER, VERIFIED, Binding, Presented, passed_on_certificate
 from callgate.identity.errors import PROOF_ALGORITHMS, Refusal, Unauthenticated
 from callgate.identity.proofs import PROOF_LIMIT, thumbprint_of, token_hash
 from callgate.identity.settings import ClientCertificateSettings
@@ -257,8 +257,18 @@ async def test_a_request_is_identified_by_its_one_token_its_path_and_its_proof()
         ({**good, "authorization": [f"DPoP {BOUND}"] * 2}, "/v1/calls"),
         ({"dpop": [proof()]}, "/v1/calls"),
     ):
+        refused = Asked("127.0.0.1", headers, path)
         with pytest.raises(Unauthenticated):
-            await found.identify(Asked("127.0.0.1", headers, path))
+            await found.identify(refused)
+        assert VERIFIED not in refused.scope
+
+
+async def test_an_identified_request_tells_for_how_long_its_token_counts() -> None:
+    request = Asked("127.0.0.1", {"authorization": [f"DPoP {BOUND}"], "dpop": [proof()]})
+    principal = await authenticator().identify(request)
+    verified = request.scope[VERIFIED]
+    assert verified.principal is principal
+    assert verified.valid_from < verified.issued_at + 1 < verified.valid_until
 
 
 @pytest.mark.parametrize(
