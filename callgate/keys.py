@@ -152,9 +152,12 @@ def sealing_keys(folder: Path, role: Role) -> dict[str, X25519PrivateKey]:
 def _sealing_keys_in(ring: KeyRing, folder: Path, role: Role) -> dict[str, X25519PrivateKey]:
     """With the one that others seal to now: without it a service would start, and fail its first caller."""
     held = sealing_keys(folder, role)
-    for key in ring.keys:
-        if (key.role, key.use) != (role, "seal") or key.not_after is not None:
-            continue
+    current = [key for key in ring.keys if (key.role, key.use) == (role, "seal") and key.not_after is None]
+    if role in SEALED_TO and not current:
+        raise ConfigurationError(
+            "key_not_in_ring", f"ring.json has no sealing key in force for {role}; run `callgate keys rotate {role}`"
+        )
+    for key in current:
         private = held.get(key.id)
         if private is None:
             where = folder / role / f"seal-{key.id}.key"
