@@ -26,6 +26,7 @@ from services.approval.grant_routes import grant_routes
 from services.approval.granting import Granting
 from services.approval.handlers import Deciding
 from services.approval.history import History
+from services.approval.in_force import InForce
 from services.approval.looks import Looks
 from services.approval.masked_inputs import MaskedInputs
 from services.approval.outcome_routes import outcome_routes
@@ -93,10 +94,11 @@ async def build(platform: Platform) -> Service:
     )
     freezes = FreezeBook(platform.client, platform.records, platform.clock)
     await freezes.refresh()
+    grants = GrantBook(platform.client, platform.records, platform.clock)
     granting = Granting(
         records=platform.records,
         sealer=platform.sealer,
-        book=GrantBook(platform.client, platform.records, platform.clock),
+        book=grants,
         policies=policies,
         catalog=platform.catalog,
         clock=platform.clock,
@@ -189,6 +191,7 @@ async def build(platform: Platform) -> Service:
             history.follow,
             approval.keep_time,
             freezing.keep,
+            InForce(freezes, grants, lambda: changes.tell(None, None)).follow,
             identity.revocations.follow,
             *hooked.background,
         ),

@@ -18,14 +18,15 @@ _POSITION = re.compile(r"([0-9a-f]{16})-([0-9]{1,15})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One call came to wait, changed, or waits no more."""
+    """One call came to wait, changed, or waits no more; without `ref`, freezes or grants in force are others now."""
 
-    ref: CallRef
+    ref: CallRef | None
     groups: frozenset[str] | None
     """Everyone who is asked about it; None where no group tells whom it concerns."""
 
     def concerns(self, groups: frozenset[str]) -> bool:
-        return self.groups is None or not self.groups.isdisjoint(groups)
+        """Whether it is a call's, and somebody in these groups may have it on their list."""
+        return self.ref is not None and (self.groups is None or not self.groups.isdisjoint(groups))
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Changes:
         """Where we are: what a page shows is at least as new as the position taken before it was made."""
         return f"{self.epoch}-{self._number}"
 
-    def tell(self, ref: CallRef, groups: frozenset[str] | None) -> None:
+    def tell(self, ref: CallRef | None, groups: frozenset[str] | None) -> None:
         self._kept.append(Change(ref, groups))
         self._number += 1
         self._wake()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
@@ -75,11 +76,13 @@ class Live:
 
 
 def live_routes(live: Live, deciding: Deciding, sessions: Sessions) -> APIRouter:
-    """`GET /approvals/events`: of the list, or of one call. To be included before the pages."""
+    """`GET /approvals/events`: of the list, of one call, or of what is in force. To be included before the pages."""
     router = APIRouter(prefix="/approvals", include_in_schema=False)
 
     @router.get("/events")
-    async def events(request: Request, seen: str = "", call: str | None = None) -> Response:
+    async def events(
+        request: Request, seen: str = "", call: str | None = None, of: Literal["list", "in-force"] = "list"
+    ) -> Response:
         person, _ = sessions.person(request)
         whose = person.issuer, person.id
         live.require_room(whose)
@@ -87,7 +90,9 @@ def live_routes(live: Live, deciding: Deciding, sessions: Sessions) -> APIRouter
         groups = frozenset(person.groups)
 
         def concerns(change: Change) -> bool:
-            return change.ref == ref if ref is not None else change.concerns(groups)
+            if ref is not None:
+                return change.ref == ref
+            return change.ref is None if of == "in-force" else change.concerns(groups)
 
         def signed_in() -> bool:
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from approval_scene import Scene, eventually, scene
+from approval_scene import POLICIES, Scene, eventually, scene
 from browsing import chromium
 from doors import serving
 from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
@@ -19,6 +19,12 @@ from services.approval.app import build
 
 SCREENSHOTS = os.environ.get("CALLGATE_SCREENSHOTS")
 """A folder to put screenshots into."""
+
+
+_FREEZERS = """
+@id("finance-freezes")
+permit(principal in Group::"finance", action in [Action::"freeze", Action::"unfreeze"], resource);
+"""
 
 
 @dataclass
@@ -63,6 +69,16 @@ class Desk:
             return True if await page.locator(".calls li").count() == count else None
 
         await eventually(shown)
+
+    async def let_freeze(self, page: Page, asked: Recorded) -> None:
+        """Whoever is of finance may freeze, once this returns; `page` is one of theirs, on which `asked` waits."""
+        await self.stage.publish_policies(POLICIES + _FREEZERS)
+
+        async def offered() -> bool | None:
+            await page.goto(f"/approvals/{asked.ref}")
+            return True if await page.get_by_role("link", name="Freeze…").count() else None
+
+        await eventually(offered)
 
     async def state_of(self, asked: Recorded) -> EventData:
         return (await self.stage.chain(asked.ref))[-1]

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from approval_scene import POLICIES, eventually, requirement
+from approval_scene import eventually, requirement
 from desks import Desk
 from playwright.async_api import Page, expect
 
@@ -23,10 +23,6 @@ from contracts.events import (
 
 pytestmark = pytest.mark.browser
 
-FREEZERS = """
-@id("finance-freezes")
-permit(principal in Group::"finance", action in [Action::"freeze", Action::"unfreeze"], resource);
-"""
 ARGUMENTS = {"amount": 250, "note": "first\nsecond", "card": "[CREDIT_CARD]", "vip": True, "odd": "a\u200bb", "old": 1}
 scripted = pytest.mark.parametrize("script", [True, False], ids=["with-script", "without-script"])
 
@@ -143,16 +139,10 @@ async def test_a_grant_is_offered_only_where_one_approval_would_do(desk: Desk) -
 
 @scripted
 async def test_freezing_cancels_what_waits_until_it_is_lifted(desk: Desk, script: bool) -> None:
-    await desk.stage.publish_policies(POLICIES + FREEZERS)
     asked = await desk.stage.ask()
     async with desk.window(script=script) as context:
         page = await desk.sign_in(context, "fina", "finance")
-
-        async def offered() -> bool | None:
-            await page.goto(f"/approvals/{asked.ref}")
-            return True if await page.get_by_role("link", name="Freeze…").count() else None
-
-        await eventually(offered)
+        await desk.let_freeze(page, asked)
         await page.goto("/approvals/in-force")
         await expect(page.locator("#known option[value=bot]")).to_have_text("agent")
         await page.goto(f"/approvals/{asked.ref}/freeze")

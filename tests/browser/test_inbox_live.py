@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 
 from callgate.delivery import now
 from contracts.events import ApprovalExpired, Approved, VoteCast
-from contracts.identity import Role
+from contracts.identity import Principal, Role
 from services.approval.app import build
 
 pytestmark = pytest.mark.browser
@@ -42,6 +42,25 @@ async def test_the_list_follows_what_comes_and_what_others_decide(desk: Desk) ->
         await other.get_by_role("button", name="Reject").click()
         await expect(page.get_by_text("Nothing waits for your decision.")).to_be_visible()
         await expect(page).to_have_title("Waiting for you · Callgate")
+
+
+async def test_what_is_in_force_follows_who_freezes_and_lifts(desk: Desk) -> None:
+    asked = await desk.stage.ask(requester=Principal(id="another", issuer="https://issuer.example"))
+    async with desk.window() as one, desk.window() as two:
+        page, other = await desk.sign_in(one, "fina", "finance"), await desk.sign_in(two, "finn", "finance")
+        await desk.let_freeze(page, asked)
+        for each in (page, other):
+            await each.goto("/approvals/in-force")
+        await live(page)
+        await page.get_by_label("Reason").fill("a thought half")
+        await other.get_by_label("Which").fill("bot")
+        await other.get_by_label("Reason").fill("it asks the same again and again")
+        await other.get_by_role("button", name="Freeze").click()
+        await expect(page.locator(".rules")).to_contain_text("it asks the same again and again")
+        await expect(announcement(page)).to_have_text("1 freeze and 0 grants in force.")
+        await expect(page.get_by_label("Reason")).to_have_value("a thought half")
+        await other.get_by_role("button", name="Lift").click()
+        await expect(page.get_by_text("Nothing that you could freeze or lift is frozen.")).to_be_visible()
 
 
 async def test_a_half_typed_reason_survives_what_others_do(desk: Desk) -> None:

@@ -145,7 +145,7 @@ async def _page(
     typed: Mapping[str, str] | None = None,
     frozen: JustFrozen | None = None,
 ) -> Response:
-    now = parts.now()
+    seen, now = parts.changes.position, parts.now()
     with Refusals():
         offered = offered_to(parts.freezing, parts.history, visitor.person)
         freezes = await parts.freezing.listed(visitor.person)
@@ -158,6 +158,9 @@ async def _page(
         "in_force.html",
         visitor,
         problem.status if problem else 200,
+        seen=seen,
+        events=f"{HOME}/events?of=in-force",
+        page=PATH,
         freezes=list(zip(freezes, frozen_why, strict=True)),
         may_lift={one.freeze_id for one in freezes if _may_lift(parts, visitor, one.scope, one.target)},
         grants=list(zip(grants, granted_why, strict=True)),

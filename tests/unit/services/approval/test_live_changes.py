@@ -56,6 +56,11 @@ async def test_a_stream_tells_of_what_concerns_its_reader_alone() -> None:
     assert told == f"event: changed\ndata: {{}}\nid: {changes.position}\n\n".encode()
 
 
+def test_what_is_in_force_is_on_nobodys_list() -> None:
+    assert not Change(None, None).concerns(FINANCE)
+    assert Change(REF, None).concerns(FINANCE)
+
+
 async def test_a_stream_from_elsewhere_begins_with_a_change() -> None:
     changes = Changes()
     events = Live(changes).events(ROSA, of_finance, Changes().position, always)
