@@ -4,18 +4,16 @@ import asyncio
 import base64
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import get_args
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
-from sealing_fakes import NOW, Keys, public
+from sealing_fakes import NOW, Keys
 
-from callgate.errors import ConfigurationError, Rejected, Retryable
+from callgate.errors import Rejected, Retryable
 from callgate.ids import uuid7
-from callgate.keyring import Ring, RingKey
 from callgate.sealing import INLINE_LIMIT, READERS, Place, Sealer
 from contracts.events import DataClass, PayloadRef, Sealed
 from contracts.identity import Role
@@ -345,51 +343,3 @@ async def test_an_erased_sessions_secret_is_gone(keys: Keys) -> None:
 async def test_who_cannot_read_what_it_seals_has_no_secret(keys: Keys, role: Role) -> None:
     with pytest.raises(Rejected, match="not_a_reader"):
         await keys.sealer(role).session_secret(SESSION, "tokens", NOW)
-
-
-def test_a_roles_secret_is_its_own_and_ends_with_its_key(keys: Keys) -> None:
-    approval = keys.sealer(Role.APPROVAL)
-    (secret,) = approval.role_secrets("cookies", NOW).values()
-    assert list(keys.sealer(Role.APPROVAL).role_secrets("cookies", NOW).values()) == [secret], "in every replica"
-    assert list(approval.role_secrets("other", NOW).values()) != [secret]
-    assert list(keys.sealer(Role.AUDIT).role_secrets("cookies", NOW).values()) != [secret]
-
-    private = X25519PrivateKey.generate()
-    former = keys.document
-    retired = tuple(
-        key.model_copy(update={"not_after": NOW + timedelta(minutes=5)}) if key.id == "approval-seal" else key
-        for key in former.keys
-    )
-    fresh = RingKey(id="approval-new", role=Role.APPROVAL, use="seal", public=public(private), not_before=NOW)
-    ring = Ring(former.model_copy(update={"keys": (*retired, fresh)}))
-    held = {"approval-seal": keys.seal[Role.APPROVAL]}
-    store = keys.session_keys.of(Role.APPROVAL)
-    rotated = Sealer(Role.APPROVAL, ring, held, store, keys.payloads, lambda: {"approval-new": private})
-    both = rotated.role_secrets("cookies", NOW)
-    assert list(both) == ["approval-new", "approval-seal"], "the newest first, fetched where it came with a rotation"
-    assert both["approval-seal"] == secret
-    assert list(rotated.role_secrets("cookies", NOW + timedelta(minutes=5))) == ["approval-new"]
-    behind = Sealer(Role.APPROVAL, ring, held, store, keys.payloads)
-    assert list(behind.role_secrets("cookies", NOW)) == ["approval-seal"]
-    nowhere = Sealer(Role.APPROVAL, ring, held, store, keys.payloads)
-    with pytest.raises(Retryable, match="sealing_key_away"):  # and never none, with which nothing can be done
-        nowhere.role_secrets("cookies", NOW + timedelta(minutes=5))
-
-
-def test_new_sealing_keys_that_cannot_be_read_leave_those_in_hand(keys: Keys, caplog: pytest.LogCaptureFixture) -> None:
-    def damaged() -> dict[str, X25519PrivateKey]:
-        raise ConfigurationError("key_unreadable", "approval/seal-x.key is no private key")
-
-    fresh = RingKey(
-        id="approval-new",
-        role=Role.APPROVAL,
-        use="seal",
-        public=public(X25519PrivateKey.generate()),
-        not_before=NOW,
-    )
-    ring = Ring(keys.document.model_copy(update={"keys": (*keys.document.keys, fresh)}))
-    store = keys.session_keys.of(Role.APPROVAL)
-    held = {"approval-seal": keys.seal[Role.APPROVAL]}
-    sealer = Sealer(Role.APPROVAL, ring, held, store, keys.payloads, damaged)
-    assert list(sealer.role_secrets("cookies", NOW)) == ["approval-seal"]
-    assert caplog.messages == ["the service's new sealing key cannot be read"]
