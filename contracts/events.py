@@ -434,8 +434,8 @@ class ResultMasked(EventData):
     """Class view: the masked form of the answer's headers. Left out on the wire where there is none, as
     `Allowed.grant`."""
     header_findings: tuple[Finding, ...] = Field(default=(), exclude_if=lambda findings: not findings)
-    """What was found in those headers; `path` is `/` and the header's name. Apart from `findings`, since a body may have
-    such members too. Left out on the wire where there are none, as `Allowed.grant`."""
+    """What was found in those headers; `path` is `/` and the header's name. Apart from `findings`, since a body may
+    have such members too. Left out on the wire where there are none, as `Allowed.grant`."""
 
 
 class Cancelled(Stoppable):

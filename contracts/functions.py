@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from contracts.headers import FixedHeaders
 from contracts.model import Contract, JsonValue
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -188,6 +189,8 @@ class HttpConnection(ConnectionBase):
     kind: Literal["http"] = "http"
     base_url: str
     functions: dict[Name, FunctionSpec] = Field(min_length=1)
+    headers: FixedHeaders = Field(default_factory=dict)
+    """Sent with every request, e.g. `{Notion-Version: "2022-06-28"}`."""
     proxy: ProxySettings | None = None
     """Serve it at `/proxy/<connection>/` as well, for agents that speak its own HTTP; not at all where absent."""
 
@@ -197,6 +200,13 @@ class HttpConnection(ConnectionBase):
         if not url.isascii() or not re.fullmatch(r"https?://[^/?#@\\\s]+(/[^?#\\\s]*)?", url):
             raise ValueError("base_url must be http(s)://host[:port][/path] in ASCII, without user, query or fragment")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_of_a_name(self) -> Self:
+        own = self.credential.header if self.credential is not None and self.credential.kind == "header" else ""
+        if own.lower() in {name.lower() for name in self.headers}:
+            raise ValueError(f"{own} is the credential's; take it out of `headers:`")
+        return self
 
     @property
     def address(self) -> str | None:

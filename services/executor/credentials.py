@@ -4,26 +4,18 @@ Reading anew for each call lets a rotated secret work without a restart.
 """
 
 import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from contracts.functions import Credential
+from contracts.headers import EXECUTORS, NAME, VALUE
 
 CredentialCode = Literal["credential_missing", "credential_unreadable", "credential_malformed"]
 
 MAX_SECRET = 16 * 1024
 """Bytes. A longer file is not a secret but a mistaken path."""
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
-_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-_RESERVED = frozenset(
-    {"accept", "accept-encoding", "connection", "content-length", "content-type", "expect", "host", "idempotency-key"}
-    | {"te", "trailer", "traceparent", "transfer-encoding", "upgrade", "user-agent"}
-)
-"""Headers that are the executor's own, or that HTTP is framed by."""
 
 
 class CredentialError(Exception):
@@ -81,7 +73,7 @@ def read_credential(credential: Credential, environ: Mapping[str, str]) -> Crede
             value = "Basic " + base64.b64encode(secret.encode()).decode()
         case "header":
             name, value = credential.header, secret
-    if not _HEADER_VALUE.fullmatch(value) or not _HEADER_NAME.fullmatch(name) or name.lower() in _RESERVED:
+    if not VALUE.fullmatch(value) or not NAME.fullmatch(name) or name.lower() in EXECUTORS:
         raise CredentialError("credential_malformed")
     return CredentialHeader(name, Secret(value))
 

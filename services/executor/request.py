@@ -34,16 +34,19 @@ def build_request(
     What came through the proxy is sent as it came, byte for byte, if the arguments read from it are the ones given:
     those that policy judged. Otherwise (somebody amended them, or tokens in them were resolved) the request is made of
     the arguments, and keeps what the agent said beside them: under which condition, and what it takes for an answer.
+    The connection's own headers go with either.
     """
     if received is not None and _says(received, spec, arguments):
-        as_sent = tuple((name.title(), value) for name, value in received.headers)
-        return HttpRequest(spec.method, connection.base_url + received.target, as_sent, received.body or None)
+        as_sent = {name.title(): value for name, value in received.headers} | connection.headers
+        target = connection.base_url + received.target
+        return HttpRequest(spec.method, target, tuple(as_sent.items()), received.body or None)
     built = build(spec, arguments)
     headers = {"Accept": JSON}
     if received is not None:
         headers |= {name.title(): value for name, value in received.headers if name != CONTENT_TYPE}
     if built.content_type is not None:
         headers["Content-Type"] = built.content_type
+    headers |= connection.headers
     return HttpRequest(spec.method, connection.base_url + built.target, tuple(headers.items()), built.body)
 
 

@@ -132,6 +132,7 @@ def _proxied(url: str, token: Path) -> dict[str, Any]:
         "base_url": url,
         "timeout": 10.0,
         "proxy": {"env": ["API_BASE_URL"]},
+        "headers": {"Api-Version": "2026-01-31"},
         "credential": {"kind": "bearer", "file": str(token)},
         "functions": {name: one | {"tags": ["proxied"]} for name, one in functions.items()},
     }

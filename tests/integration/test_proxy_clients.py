@@ -15,7 +15,7 @@ from proxy_scene import AGENT, LOOK, SEARCH, answers, ask, seen, values
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EXPORT = "POST /customers/export"
-ALWAYS = {"accept", "accept-encoding", "authorization", "host", "idempotency-key", "user-agent"}
+ALWAYS = {"accept", "accept-encoding", "api-version", "authorization", "host", "idempotency-key", "user-agent"}
 """The headers of every request that reaches the upstream, whatever the agent's had."""
 
 

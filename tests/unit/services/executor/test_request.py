@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from callgate.http_mapping.errors import MappingError
 from callgate.http_mapping.received import Received
@@ -233,6 +234,43 @@ def test_a_request_that_cannot_be_read_is_never_sent(received: Received) -> None
     arguments = {"id": "a", "dry": True, "amount": 1.5}
     request = build_request(HERE, PAYMENT, arguments, received)
     assert (request.url, request.body) == (f"{BASE}/accounts/a?dry=true", b'{"amount":1.5}')
+
+
+@pytest.mark.parametrize("received", [None, SENT, replace(SENT, path="/elsewhere")])
+def test_the_connections_own_headers_go_with_every_request(received: Received | None) -> None:
+    connection = HERE.model_copy(update={"headers": {"Notion-Version": "2022-06-28"}})
+    arguments = {"id": "a", "dry": True, "amount": 1.5}
+    plain = build_request(HERE, PAYMENT, arguments, received)
+    request = build_request(connection, PAYMENT, arguments, received)
+    assert request == replace(plain, headers=(*plain.headers, ("Notion-Version", "2022-06-28")))
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"Content-Type": "text/plain"}, "set for each request"),
+        ({"HOST": "evil.test"}, "set for each request"),
+        ({"If-Match": "*"}, "set for each request"),
+        ({"Authorization": "Bearer s3cret"}, "`credential:`"),
+        ({"Cookie": "a=s3cret"}, "`credential:`"),
+        ({"X Y": "s3cret"}, "name must be"),
+        ({"X-Y:": "s3cret"}, "name must be"),
+        ({"X-Y": "s3cret\r\nHost: evil"}, "visible ASCII"),
+        ({"X-Y": ""}, "visible ASCII"),
+        ({"X-Y": "é"}, "visible ASCII"),
+        ({"X-Y": "x" * 1025}, "visible ASCII"),
+        ({"X-Y": "1", "x-y": "2"}, "one header"),
+        ({"X-Key": "1"}, "the credential's"),
+    ],
+)
+def test_headers_that_are_not_a_connections_are_refused_at_configuration(headers: dict[str, str], told: str) -> None:
+    credential = {"kind": "header", "header": "x-key", "env": "KEY"}
+    document = {"base_url": BASE, "credential": credential, "headers": headers, "functions": {"f": {"path": "/x"}}}
+    with pytest.raises(ValidationError) as refused:
+        HttpConnection.model_validate(document)
+    (error,) = refused.value.errors()
+    assert told in error["msg"]
+    assert "s3cret" not in error["msg"]
 
 
 def test_a_request_without_a_body_has_none() -> None:
