@@ -19,12 +19,14 @@ class DevelopmentSettings(Contract):
     """Where the demo upstream listens."""
     upstream_token: Path | None = None
     """The file with the upstream's bearer token, made where it is missing."""
+    mcp: Listen | None = None
+    """Where the demo MCP server listens; loopback only."""
 
-    @field_validator("issuer")
+    @field_validator("issuer", "mcp")
     @classmethod
     def _on_loopback(cls, listen: str | None) -> str | None:
         if listen is not None and not is_loopback(host_and_port(listen)[0]):
-            raise ValueError("gives out identities freely, so it must listen on loopback, e.g. 127.0.0.1:8082")
+            raise ValueError("asks nobody who they are, so it must listen on loopback, e.g. 127.0.0.1:8082")
         return listen
 
     def anchored(self, folder: Path) -> Self:

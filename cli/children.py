@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,3 +78,16 @@ async def start_python(
         return None
     _, found, rest = line.decode().partition("http://")
     return Child(process.pid, f"http://{rest.split()[0].rstrip('/')}") if found else None
+
+
+async def start_listening(stack: contextlib.AsyncExitStack, listener: socket.socket, *arguments: str) -> None:
+    """A Python child that serves on a socket which listens already: its number is the last argument. Nobody waits for
+    the child, since whoever connects before it is ready waits in the socket's queue."""
+    with listener:
+        process = await asyncio.create_subprocess_exec(
+            *tied(sys.executable, *arguments, str(listener.fileno())),
+            pass_fds=(listener.fileno(),),
+            stdout=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    stack.push_async_callback(ended, process)

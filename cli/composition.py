@@ -18,12 +18,12 @@ from callgate.identity.settings import IssuerSettings
 from callgate.platform import Platform, open_platform
 from callgate.settings import Settings
 from callgate.telemetry import describe
-from cli.children import start_python
+from cli.children import start_listening, start_python
 from cli.dev_issuer import CLIENT_ID, DevIssuer, dev_issuer_app
 from cli.dev_issuer.people import DEMO_PEOPLE
 from cli.embedded import EmbeddedBroker
 from cli.provisioning import provision_deployment
-from contracts.functions import HttpConnection
+from contracts.functions import HttpConnection, McpConnection
 from contracts.identity import Role
 
 logger = logging.getLogger("cli.composition")
@@ -77,6 +77,7 @@ async def running(settings: Settings, *, upgrade: bool = False) -> AsyncIterator
         if settings.development is not None:
             settings, issuer = await _with_issuer(settings, stack)
             settings, upstream_url = await _with_upstream(settings, stack)
+            settings = await _with_mcp_server(settings, stack)
         url, failed = await _with_services(settings, SERVICES, stack)
         if broker is not None:
             watch = asyncio.create_task(keep_running(broker, failed))
@@ -186,9 +187,26 @@ async def _with_upstream(settings: Settings, stack: contextlib.AsyncExitStack) -
     return settings.model_copy(update={"connections": connections}), url
 
 
-def _points_at(base_url: str, listen: str) -> bool:
-    """Whether a connection is one of the demo upstream's, whose port may have been taken freely."""
-    return base_url in {f"http://{listen}", f"http://{listen.replace('127.0.0.1', 'localhost')}"}
+async def _with_mcp_server(settings: Settings, stack: contextlib.AsyncExitStack) -> Settings:
+    """The demo MCP server, in the background: its library takes a second to load, which nobody need wait for."""
+    development = settings.development
+    if development is None or development.mcp is None:
+        return settings
+    listener = bind(development.mcp, "development.mcp")
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+    await start_listening(stack, listener, "-m", "examples.mcp_server", "--fd")
+    connections = {
+        name: c.model_copy(update={"url": url})
+        if isinstance(c, McpConnection) and c.url is not None and _points_at(c.url, development.mcp, "/mcp")
+        else c
+        for name, c in settings.connections.items()
+    }
+    return settings.model_copy(update={"connections": connections})
+
+
+def _points_at(url: str, listen: str, path: str = "") -> bool:
+    """Whether a connection is one of the demo's own, whose port may have been taken freely."""
+    return url in {f"http://{listen}{path}", f"http://{listen.replace('127.0.0.1', 'localhost')}{path}"}
 
 
 def _token_file(path: Path) -> Path:

@@ -63,6 +63,8 @@ def _lines_to_try(deployment: Deployment, url: str) -> list[str]:
         "  # the first call over HTTP",
         f'  curl -s {url}/v1/calls -H "Authorization: Bearer $AGENT" -H "Content-Type: application/json" '
         f"-d '{json.dumps(_CALL)}'",
+        "  # tools of an MCP server, which nobody may call before somebody of sre accepts them (docs/mcp.md)",
+        "  CALLGATE_TOKEN=$ROSA .venv/bin/callgate functions changes",
         "  # what ada of the auditors sees of it all",
         f'  curl -s {url}/v1/sessions -H "Authorization: Bearer $ADA"',
         "",

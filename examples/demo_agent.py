@@ -80,6 +80,11 @@ class Agent(Caller):
             answer = await self.request("GET", answer.location, headers={"Prefer": f"wait={wait}"})
         return answer.document
 
+    async def functions(self) -> list[str]:
+        """The names of the functions that this agent may call."""
+        answer = await self.request("GET", "/v1/functions")
+        return [str(function["name"]) for function in answer.document["functions"]]
+
     async def ask(self, function: str, arguments: Document, wait: int = 50) -> Answer:
         """One request, and no more: 200 with the outcome, or 202 while there is none after `wait` seconds."""
         body: Document = {"function": function, "arguments": arguments}
@@ -91,7 +96,7 @@ class Agent(Caller):
 
 
 class Reviewer(Caller):
-    """Decides on the calls that wait for a person."""
+    """Decides on the calls that wait for a person, and on the tools of MCP servers that nobody accepted yet."""
 
     async def waiting(self) -> list[Document]:
         """What waits for this reviewer, soonest expiry first, arguments masked."""
@@ -113,6 +118,16 @@ class Reviewer(Caller):
         """Decides on a call just as it was seen: the digest makes it void where the call has changed since."""
         ballot = {"decision": decision, "reason": reason, "digest": item["digest"]}
         return (await self.request("POST", f"/v1/approvals/{item['id']}/votes", ballot)).document
+
+    async def held_tools(self) -> dict[str, Document]:
+        """By function, the tools that are held until this reviewer, or another, accepts them."""
+        answer = await self.request("GET", "/v1/functions/changes")
+        return {change["function"]: change for change in answer.document["changes"]}
+
+    async def accept(self, change: Document) -> Document:
+        """Accepts a tool just as it was seen: the digest makes it void where it is described otherwise by now."""
+        path, body = f"/v1/functions/changes/{change['function']}/accept", {"definition": change["definition"]}
+        return (await self.request("POST", path, body)).document
 
 
 class Auditor(Caller):

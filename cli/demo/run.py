@@ -31,8 +31,9 @@ STEPS = (
     ("3. It exports 5,000 customers", steps.exports_customers),
     ("4. It opens the firewall", steps.changes_the_firewall),
     ("5. It refunds 40 USD to a card", steps.refunds),
+    ("6. It uses a tool of an MCP server", steps.uses_a_tool),
 )
-AUDIT = "6. The auditor replays the session and verifies the log"
+AUDIT = "7. The auditor replays the session and verifies the log"
 DISK = "   … and what lies on disk, once everything has stopped"
 
 
@@ -118,6 +119,7 @@ def _introduce(story: Story, deployment: Deployment) -> None:
     story.line("broker", f"nats-server with JetStream, every write synced, at {deployment.broker_url}")
     story.line("services", f"{', '.join(SERVICES)} at {deployment.url}")
     story.line("upstream", f"customers, payments, deployments, firewall at {deployment.upstream_url}")
+    story.line("MCP server", "a support team's notes, started beside it")
     story.line("tokens", f"of a development issuer at {deployment.issuer.url if deployment.issuer else '?'}")
     story.line("state", str(deployment.settings.state))
 

@@ -12,11 +12,13 @@ from callgate.development_settings import DevelopmentSettings
 from callgate.errors import ConfigurationError
 from callgate.settings import Settings
 from cli.composition import Deployment
-from contracts.functions import Connection, HttpConnection
+from contracts.functions import Connection, HttpConnection, McpConnection
 from examples.demo_agent import Agent, Auditor, Reviewer, development_token
 
 FREE = "127.0.0.1:0"
 FUNCTIONS = ("crm.read_customer", "crm.export_customers", "payments.refund", "deploys.start", "firewall.change")
+TOOL = "notes.search_notes"
+"""Of an MCP server, so that nobody knows it before it was found there."""
 PATIENCE = 60.0
 """Seconds that any one request may take."""
 
@@ -24,11 +26,13 @@ PATIENCE = 60.0
 def demo_settings(settings: Settings, state: Path) -> Settings:
     """The configuration's functions and policies, nothing of it that is elsewhere. ConfigurationError."""
     development = settings.development
-    if development is None or development.issuer is None or development.upstream is None:
+    if development is None or development.issuer is None or development.upstream is None or development.mcp is None:
         raise ConfigurationError(
-            "no_demo", "the demo needs `development:` with issuer and upstream, as the example callgate.yaml has it"
+            "no_demo",
+            "the demo needs `development:` with issuer, upstream and mcp, as the example callgate.yaml has it",
         )
     missing = [name for name in FUNCTIONS if settings.catalog.get(name) is None]
+    missing += [TOOL] if settings.catalog.kind_of(TOOL) != "mcp" else []
     if missing:
         raise ConfigurationError(
             "no_demo", f"the demo calls {', '.join(missing)}; run it with the example callgate.yaml"
@@ -44,15 +48,17 @@ def demo_settings(settings: Settings, state: Path) -> Settings:
             "broker": settings.broker.model_copy(update={"url": None, "port": 0, "replicas": 1, "tls_ca": None}),
             "identity": settings.identity.model_copy(update={"issuers": ()}),
             "audit": settings.audit.model_copy(update={"database": None}),
-            "development": DevelopmentSettings(issuer=FREE, upstream=FREE, upstream_token=token),
+            "development": DevelopmentSettings(issuer=FREE, upstream=FREE, upstream_token=token, mcp=FREE),
             "connections": connections,
         }
     )
 
 
 def _moved(connection: Connection, development: DevelopmentSettings, token: Path) -> Connection:
-    """A connection of the demo upstream follows it to the port that it takes, and to its token there."""
+    """A connection of the demo's own servers follows them to the port that they take, and to the token there."""
     changed: dict[str, Any] = {}
+    if isinstance(connection, McpConnection) and connection.url == f"http://{development.mcp}/mcp":
+        changed["url"] = f"http://{FREE}/mcp"
     if isinstance(connection, HttpConnection) and connection.base_url == f"http://{development.upstream}":
         changed["base_url"] = f"http://{FREE}"
     credential = connection.credential

@@ -1,24 +1,32 @@
-"""The six steps. Each tells what it does, and checks every claim against what really came."""
+"""The seven steps. Each tells what it does, and checks every claim against what really came."""
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from callgate.platform import open_platform
 from callgate.settings import Settings
-from cli.demo.stage import Cast
+from cli.demo.stage import TOOL, Cast
 from cli.demo.telling import Story
 from contracts.identity import Role
 from examples.demo_agent import Answer, Document, Reviewer
+from examples.mcp_server import CARD as NOTED_CARD
 from services.audit.verifying import verify_log
+
+T = TypeVar("T")
 
 CARD = "5555555555554444"
 """The raw card number of the refund: a test number of the card industry, valid by Luhn."""
 CUSTOMER = "c42"
+CALLER = "c-1002"
+"""A customer of the notes, in whom a card number stands."""
+NEVER_ACCEPTED = "notes.delete_notes"
 REASON = "5,000 customers is more than the ticket needs; export the 12 affected ones"
 
 DEPLOYMENT = {"service": "web", "environment": "production", "version": "1.2.3"}
+_LOOK_AGAIN = 0.05
 _RUN = ["execution_started", "execution_completed", "result_masked"]
 _EXPECTED: list[tuple[str, list[str]]] = [
     ("crm.read_customer", ["requested", "arguments_masked", "allowed", *_RUN]),
@@ -29,6 +37,8 @@ _EXPECTED: list[tuple[str, list[str]]] = [
     ("crm.export_customers", ["requested", "arguments_masked", "approval_required", "vote_cast", "rejected"]),
     ("firewall.change", ["requested", "arguments_masked", "denied"]),
     ("payments.refund", ["requested", "arguments_masked", "allowed", *_RUN]),
+    (TOOL, ["requested", "arguments_masked", "allowed", *_RUN]),
+    (NEVER_ACCEPTED, ["requested", "arguments_masked", "denied"]),
 ]
 
 
@@ -113,6 +123,41 @@ async def refunds(story: Story, cast: Cast, _: Secrets) -> None:
     story.check("with the amount and currency in its answer", [body.get("amount"), body.get("currency")], [40, "USD"])
     masked = body.get("card_number", CARD)
     story.check(f"the agent's answer shows it masked: {masked}", CARD not in _json(body) and "card_number" in body)
+
+
+async def uses_a_tool(story: Story, cast: Cast, secrets: Secrets) -> None:
+    secrets.texts["card in a note"] = NOTED_CARD
+    held = await _once(cast.rosa.held_tools, lambda tools: NEVER_ACCEPTED in tools)  # the last of them to be found
+    story.line("executor", f"found {', '.join(held)}")
+    if TOOL in held:  # else she accepted it in an earlier run
+        story.check(
+            "held until a person accepts it: the agent does not see it", TOOL in await cast.agent.functions(), False
+        )
+        story.line("rosa", f"reads {TOOL}: {held[TOOL]['now']['description']} {_json(held[TOOL]['now']['input'])}")
+        accepted = await cast.rosa.accept(held[TOOL])
+        story.check("rosa accepts it, as she saw it", accepted["definition"], held[TOOL]["definition"])
+    seen = await _once(cast.agent.functions, lambda functions: TOOL in functions)
+    story.check("the agent sees it, and none that nobody accepted", NEVER_ACCEPTED in seen, False)
+    answer = await _asked(story, cast, TOOL, {"customer": CALLER})
+    text = _json(_body(answer.document))
+    _tell_answer(story, answer, text)
+    story.check("allowed, as any function", (answer.status, answer.document["status"]), (200, "completed"))
+    story.check(
+        "the note arrives, with its card number masked", ("declined" in text, NOTED_CARD in text), (True, False)
+    )
+    answer = await _asked(story, cast, NEVER_ACCEPTED, {"customer": CALLER})
+    _tell_answer(story, answer, f"because: {answer.document.get('code')}")
+    refused = (answer.status, answer.document["status"], answer.document.get("code"))
+    story.check("what nobody accepted cannot be called", refused, (200, "denied", "function_held"))
+
+
+async def _once(look: Callable[[], Awaitable[T]], there: Callable[[T], bool]) -> T:
+    """What is seen, looking now and then, once it is what is waited for."""
+    while True:
+        seen = await look()
+        if there(seen):
+            return seen
+        await asyncio.sleep(_LOOK_AGAIN)
 
 
 async def audits(story: Story, cast: Cast, secrets: Secrets, settings: Settings, *, fresh: bool) -> None:
@@ -216,13 +261,16 @@ def _arguments(call: Document) -> Any:
 
 def _expected_views(calls: list[Document]) -> list[Document]:
     """What the agent sent; the card number as masking replaced it, whose form is masking's own business."""
-    masked = (_arguments(calls[-1]) or {}).get("card_number") if calls else None
+    refund = next((call for call in calls if call["function"] == "payments.refund"), None)
+    masked = (_arguments(refund) or {}).get("card_number") if refund is not None else None
     return [
         {"id": CUSTOMER},
         dict(DEPLOYMENT),
         {"limit": 5000},
         {"rule": "0.0.0.0/0:22", "action": "add"},
         {"amount": 40, "currency": "USD", "card_number": masked if masked != CARD else "masked"},
+        {"customer": CALLER},
+        {"customer": CALLER},
     ]
 
 

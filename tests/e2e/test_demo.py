@@ -19,7 +19,8 @@ STEPS = (
     "3. It exports 5,000 customers",
     "4. It opens the firewall",
     "5. It refunds 40 USD to a card",
-    "6. The auditor replays the session and verifies the log",
+    "6. It uses a tool of an MCP server",
+    "7. The auditor replays the session and verifies the log",
 )
 TIMEOUT = 120
 
@@ -57,8 +58,8 @@ def test_tells_the_whole_story_and_leaves_nothing(tmp_path: Path, ended: list[su
     assert complaints == ""
     places = [told.index(step) for step in STEPS]
     assert places == sorted(places)
-    assert "29 signed events in 5 chains, 5 of them complete; 0 failures, 0 alien" in told
-    assert told.count(": 0 hits, plain, JSON-escaped, base64 or hex") == 5
+    assert "38 signed events in 7 chains, 7 of them complete; 0 failures, 0 alien" in told
+    assert told.count(": 0 hits, plain, JSON-escaped, base64 or hex") == 6
     assert re.search(r"scanned +\d\d+ files, [\d,]{6,} bytes", told)
     assert re.search(r"All \d\d checks came out as told\.\n$", told)
     assert "FAIL" not in told

@@ -37,10 +37,11 @@ def on_free_ports(configuration: str) -> str:
 
 @dataclass
 class Up:
-    """A running `callgate up`: where it is, and the token of its agent."""
+    """A running `callgate up`: where it is, and the tokens of its agent and of a reviewer."""
 
     url: str
     agent: str
+    rosa: str
     folder: Path
 
     async def run(self, *command: str) -> str:
@@ -52,6 +53,7 @@ class Up:
         environment = {
             **os.environ,
             "AGENT": self.agent,
+            "ROSA": self.rosa,
             "CALLGATE_URL": self.url,
             "PYTHONPATH": str(ROOT),
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -89,8 +91,8 @@ async def up(tmp_path: Path) -> AsyncIterator[Up]:
                 assert line, printed
                 printed += line.decode()
         (url,) = re.findall(r"agents post calls to +(http://\S+)/v1/calls", printed)
-        (agent,) = re.findall(r"AGENT=(\S+)", printed)
-        yield Up(url, agent, tmp_path)
+        (agent,), (rosa,) = (re.findall(rf"{name}=(\S+)", printed) for name in ("AGENT", "ROSA"))
+        yield Up(url, agent, rosa, tmp_path)
     finally:
         process.send_signal(signal.SIGTERM)
         await process.communicate()

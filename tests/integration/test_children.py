@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 
 import pytest
 
-from cli.children import ended, start_python
+from cli.children import ended, start_listening, start_python
 
 SERVING = (
     "import os, time; print('listening on http://127.0.0.1:' + os.environ['PORT'] + '/', flush=True); time.sleep(60)"
@@ -35,6 +36,20 @@ async def test_a_child_that_does_not_get_ready_is_none_and_ended() -> None:
         assert await start_python(stack, "-c", "import time; time.sleep(60)", ready_within=0.2) is None
         async with asyncio.timeout(10):
             await stack.aclose()
+
+
+async def test_whoever_connects_before_a_child_serves_waits_for_it() -> None:
+    serving = "import socket, sys; socket.socket(fileno=int(sys.argv[1])).accept()[0].sendall(b'served')"
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(30):
+        await start_listening(stack, listener, "-c", serving)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.read() == b"served"
+        writer.close()
+        await stack.aclose()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
 
 
 async def test_a_child_that_ignores_sigterm_is_killed() -> None:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from governed_scene import eventually
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
@@ -65,6 +66,23 @@ async def test_curl(up: Up) -> None:
     assert result["resultType"] == "complete"
     assert result["structuredContent"]["id"] == "c42"
     assert result["_meta"]["dev.callgate/call"]["status"] == "completed"
+
+
+async def test_the_server_behind_it(up: Up) -> None:
+    changes, call = [text for text in blocks("sh") if text.startswith("CALLGATE_TOKEN=")]
+
+    async def held() -> str | None:
+        found = re.search(
+            r"`(callgate functions accept notes\.search_notes --definition \S+)`", await up.shell(changes)
+        )
+        return found[1] if found else None
+
+    accept = await eventually(held)
+    assert accept.startswith("callgate functions accept notes.search_notes --definition ")
+    await up.shell(f"CALLGATE_TOKEN=$ROSA {accept}")
+    printed = await up.shell(call)
+    assert "was declined" in printed
+    assert "4111" not in printed
 
 
 @pytest.mark.parametrize("setting", ["url", "hold", "hosts", "origins", "scopes", "sessions", "session_idle"])

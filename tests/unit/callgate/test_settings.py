@@ -132,6 +132,7 @@ connections:
         ("broker:\n", 1, "broker: must be a section"),
         ("public_url: callgate.example\n", 1, "public_url: must be a URL"),
         ("development:\n  issuer: 0.0.0.0:8082\n", 2, "must listen on loopback"),
+        ("development:\n  mcp: 0.0.0.0:8083\n", 2, "must listen on loopback"),
         ("identity:\n  issuers: {issuer: x}\n", 2, "identity.issuers: must be a list"),
         (
             'connections:\n  CRM: {base_url: "http://x", functions: {r: {path: /}}}\n',

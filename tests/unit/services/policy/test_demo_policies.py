@@ -53,6 +53,7 @@ CATALOG = Catalog(
             )
         ),
         "firewall": connection(change=((), {"rule": TEXT, "action": TEXT})),
+        "notes": connection(search_notes=(("read",), {"customer": TEXT}), delete_notes=((), {"customer": TEXT})),
         "payments": connection(
             refund=(("money",), {"amount": {"type": "number"}, "currency": TEXT, "card_number": TEXT})
         ),
@@ -100,6 +101,11 @@ def test_reading_a_customer(rules: Rules) -> None:
     verdict = judge(rules, "crm.read_customer", id="7")
     assert (verdict.outcome, verdict.policies) == ("allowed", ("agents-read-customers",))
     assert judge(rules, "crm.read_customer", "finance", id="7").code == "not_permitted"
+
+
+def test_notes(rules: Rules) -> None:
+    assert judge(rules, "notes.search_notes", customer="c-1001").policies == ("agents-search-notes",)
+    assert judge(rules, "notes.delete_notes", customer="c-1001").code == "not_permitted"
 
 
 def test_exports(rules: Rules) -> None:
