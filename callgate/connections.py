@@ -173,7 +173,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._lines += 1
         self._count(len(name) + len(value) + LINE, _HEADERS)
         if self._head:  # a trailer is no header (RFC 9110, 6.5.1): whoever checked those in front of us saw none
-            super().on_header(name, value)
+            super().on_header(name, value.strip(b" \t"))  # the parser leaves what stands behind a value
 
     def on_headers_complete(self) -> None:
         self._untold = 0

@@ -100,7 +100,10 @@ def stale(failing: set[str], report: Report, excepted: Mapping[str, str]) -> set
 
 @contextlib.asynccontextmanager
 async def front(url: str, token: str, connection: str | None = None) -> AsyncIterator[str]:
-    """An address that needs no token, before a Callgate that does; with a connection, its tools without its name."""
+    """An address that needs no token, before a Callgate that does; with a connection, its tools without its name.
+
+    It hands on what headers mean, not their bytes: how those are read is tested in test_http_connections.py.
+    """
     prefix = f"{connection}-" if connection else ""
 
     async def forward(request: web.Request) -> web.StreamResponse:

@@ -114,6 +114,10 @@ async def open_door(limits: Limits, *, staying: bool = False) -> AsyncIterator[D
     async def size(request: Request) -> Any:
         return json_response({"bytes": len(await request.body()), "headers": len(request.headers)})
 
+    @router.get("/said")
+    async def said(request: Request) -> Any:
+        return json_response(request.headers.getlist("x-said"))
+
     @router.post("/refused")
     async def refuse() -> Any:
         raise Problem(415, "not_json", "Send JSON.", {"Connection": "close"})

@@ -76,6 +76,13 @@ async def test_a_trailer_is_no_header(door: Door) -> None:
     assert json.loads((await peer.answer()).body) == {"bytes": 2, "headers": 2}
 
 
+async def test_the_spaces_around_a_value_are_none_of_it(door: Door) -> None:
+    """RFC 9110, 5.5. The names that MCP mirrors into headers are compared with those in the body."""
+    peer = await door.connect()
+    await peer.send(b"GET /said HTTP/1.1\r\nhost: t\r\nx-said: \t a  b \t \r\nx-said:\r\nx-said:  \r\n\r\n")
+    assert json.loads((await peer.answer()).body) == ["a  b", "", ""]
+
+
 async def test_one_huge_header_is_refused_early(door: Door) -> None:
     peer = await door.connect()
     await peer.send(GET + b"authorization: Bearer ", *(SECRET * 4096 for _ in range(64)))
