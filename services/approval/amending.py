@@ -25,6 +25,7 @@ from services.approval.domain import DecisionRefused, Question, Refusal, check_a
 from services.approval.people import Rights
 from services.approval.repository import Approvals, TooLate
 from services.approval.views import View, Views
+from services.approval.waiting import Waiting
 
 logger = logging.getLogger("services.approval")
 
@@ -61,6 +62,7 @@ class Amending:
         sealer: Sealer,
         rights: Rights,
         views: Views,
+        waiting: Waiting[Question],
         catalog: Catalog,
         clock: Callable[[], datetime],
     ) -> None:
@@ -68,6 +70,7 @@ class Amending:
         self._sealer = sealer
         self._rights = rights
         self._views = views
+        self._waiting = waiting
         self._catalog = catalog
         self._clock = clock
         self._schemas: dict[str, tuple[Function, InputSchema]] = {}
@@ -98,6 +101,7 @@ class Amending:
                 approval = await self._approvals.continued(await self._approvals.get(ref), amend)
             except TooLate as late:
                 raise DecisionRefused(Refusal.EXPIRED, late.approval.must_question) from None
+            self._waiting.know(approval.call)
         logger.info("arguments amended", extra={"call": str(ref)})
         return approval.must_question
 

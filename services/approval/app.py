@@ -81,7 +81,7 @@ async def build(platform: Platform) -> Service:
         lambda outcome: changes.tell(outcome.ref, None),
     )
     settling = Settling(approvals, platform.sealer, rights, unsettled, platform.clock)
-    amending = Amending(approvals, platform.sealer, rights, views, platform.catalog, platform.clock)
+    amending = Amending(approvals, platform.sealer, rights, views, waiting, platform.catalog, platform.clock)
     approval = Deciding(
         approvals=approvals,
         sealer=platform.sealer,

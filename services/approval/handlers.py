@@ -201,6 +201,7 @@ class Deciding:
                 approval = self._voted[vote] = await self._concluded(approval)
                 if len(self._voted) > _VOTED_KEPT:
                     self._voted.popitem(last=False)
+            self._waiting.know(approval.call)
             return approval.must_question
 
     # The end of the waiting.

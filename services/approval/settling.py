@@ -73,6 +73,7 @@ class Settling:
                 approval = await self._approvals.continued(await self._approvals.get(ref), settle)
             except TooLate as late:
                 raise DecisionRefused(Refusal.OUTCOME_KNOWN, late.approval.must_unsettled) from None
+            self._waiting.know(approval.call)
         logger.info("outcome settled", extra={"call": str(ref), "outcome": settlement.outcome})
         return approval.must_unsettled
 

@@ -117,6 +117,8 @@ class Waiting(Generic[W]):
         self._touched: dict[CallRef, int] = {}
         """The sequence of the beginning by which the past told of a call; 0 where an event of now did."""
         self._reading: frozenset[CallRef] = frozenset()
+        self._overtaken: set[CallRef] = set()
+        """Of those that are being read, what was told of meanwhile: the reading may be older, and is made again."""
         self._cue = asyncio.Event()
         self._idle = asyncio.Event()
         self._ready = asyncio.Event()
@@ -134,6 +136,14 @@ class Waiting(Generic[W]):
 
     async def until_ready(self) -> None:
         await self._ready.wait()
+
+    def know(self, call: Call) -> None:
+        """How a call stands that waits as far as we know, from who continued it here: whoever asks what waits right
+        after their own decision must not wait for its cue."""
+        if call.ref in self._waiting:
+            self._place(call.ref, self._kind.waiting_in(call))
+            if call.ref in self._reading:
+                self._overtaken.add(call.ref)
 
     async def follow(self) -> None:
         """Reads the past, then keeps up, for ever; waits out a broker that is away."""
@@ -208,6 +218,7 @@ class Waiting(Generic[W]):
             self._reading = frozenset(ref for ref, _ in batch)
             await asyncio.gather(*(self._refresh(ref, begun) for ref, begun in batch))
             self._reading = frozenset()
+            self._overtaken.clear()
             if not self._touched:
                 self._cue.clear()
                 self._idle.set()
@@ -220,6 +231,12 @@ class Waiting(Generic[W]):
             self._touched.setdefault(ref, begun)
             await asyncio.sleep(_AWAY_PAUSE)
             return
+        if ref in self._overtaken:
+            self._touch(ref)
+        else:
+            self._place(ref, found)
+
+    def _place(self, ref: CallRef, found: W | None) -> None:
         _, before = self._waiting.pop(ref, ("", None))
         if found is not None:
             self._waiting[ref] = (self._kind.position(found), found)

@@ -9,6 +9,7 @@ import pytest
 from approval_calls import SEALED, START, asked, person
 
 from contracts.functions import Catalog, HttpConnection
+from contracts.lifecycle import Call
 from services.approval.aggregate import Approval, Decider
 from services.approval.amending import Amending, Amendment, BadAmendment
 from services.approval.views import View
@@ -41,6 +42,7 @@ class Calls:
         approval = Approval.of(asked().call)
         assert approval is not None
         self.approval = approval
+        self.known = ""
 
     def turn(self, _: object) -> contextlib.AbstractAsyncContextManager[None]:
         return contextlib.nullcontext()
@@ -61,6 +63,9 @@ class Calls:
     async def seal(self, *_: object) -> Any:
         return SEALED
 
+    def know(self, call: Call) -> None:
+        self.known = call.state
+
 
 def clock() -> datetime:
     return START
@@ -74,9 +79,9 @@ async def amend(amending: Amending, calls: Calls, amount: object) -> None:
 async def test_the_schema_of_this_moment_counts() -> None:
     calls, functions = Calls(), Changing(catalog("integer"))
     parts: Any = calls
-    amending = Amending(parts, parts, parts, parts, cast("Any", functions), clock)
+    amending = Amending(parts, parts, parts, parts, parts, cast("Any", functions), clock)
     with pytest.raises(BadAmendment, match="breaks_schema"):
         await amend(amending, calls, "forty")
     functions.known = catalog("string")
     await amend(amending, calls, "forty")
-    assert calls.approval.call.state == "arguments_amended"
+    assert calls.approval.call.state == calls.known == "arguments_amended"
