@@ -47,6 +47,7 @@ async def build(platform: Platform) -> Service:
         waiting=waiting,
         partitions=Partitions(platform.partition_of, frozenset(platform.partitions)),
         catalog=platform.catalog,
+        hear_of=platform.catalog.look_up,
         tracer=platform.tracer,
         freezes=freezes,
         reservations=Reservations(platform.client, platform.sealer, settings.ingress.idempotency_hours, platform.clock),

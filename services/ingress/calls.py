@@ -1,7 +1,7 @@
 """The agent's use cases: ask for a call, look at it, follow it, withdraw it. Step 1, and the answer after 7."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -116,17 +116,20 @@ class Calls:
         waiting: Waiting,
         partitions: Partitions,
         catalog: Catalog,
+        hear_of: Callable[[str], Awaitable[object]],
         tracer: Tracer,
         freezes: FreezeBook,
         reservations: Reservations,
         clock: Callable[[], datetime],
         limits: Limits = Unlimited(),  # noqa: B008 - it holds nothing
     ) -> None:
+        """`hear_of` has the catalog know a function that was met before, if it can be. BrokerAway."""
         self._log = log
         self._sealer = sealer
         self._waiting = waiting
         self._partitions = partitions
         self._catalog = catalog
+        self._hear_of = hear_of
         self._tracer = tracer
         self._freezes = freezes
         self._reservations = reservations
@@ -178,6 +181,7 @@ class Calls:
         """The call: recorded now, or as it stands where its id was reserved before (not `fresh`) and was used."""
         call = None if fresh else await self._standing(ref, principal)
         if call is None:
+            await self._hear_of(request.function)
             await self._admit(ref, principal, request.function)
             try:
                 recorded = await self._record(ref, principal, request, traceparent)

@@ -1,5 +1,6 @@
 """The use cases against a log that loses races, and a broker that goes away at the worst moment."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,8 @@ class World:
 
     def __init__(self, call: Call | None = None) -> None:
         self.call = call
+        self.catalog = CATALOG
+        self.heard_of: Callable[[str], None] = lambda _: None
         self.overtaken_by: list[Any] = []
         self.freezes = MemoryFreezes()
         self.fails: CallgateError | None = None
@@ -51,13 +54,17 @@ class World:
             world,
             world,
             Partitions(lambda _: here, frozenset({here})),
-            CATALOG,
+            self.catalog,
+            self.hear_of,
             PassingTracer(),
             self.freezes.as_book,
             world,
             lambda: NOW,
             world,
         )
+
+    async def hear_of(self, function: str) -> None:
+        self.heard_of(function)
 
     async def admit(self, *_: Any) -> None:
         """Every limit has room."""
@@ -147,6 +154,23 @@ async def test_a_door_may_say_which_session_unnamed_calls_are_in() -> None:
     assert replace(REQUEST, default_session="run").digest == REQUEST.digest
     assert replace(REQUEST, session="run").digest != REQUEST.digest
     assert replace(REQUEST, received=b"x").digest not in (REQUEST.digest, replace(REQUEST, received=b"").digest)
+
+
+class Growing(Catalog):
+    """Knows of a function only once it heard of it."""
+
+    heard_of = ""
+
+    def knows(self, name: str) -> bool:
+        return name == self.heard_of
+
+
+async def test_a_function_that_others_met_is_heard_of_before_its_name_counts_as_free_text() -> None:
+    world, growing = World(), Growing({})
+    world.catalog = growing
+    world.heard_of = lambda name: setattr(growing, "heard_of", name)
+    call = await world.calls().submit(AGENT, REQUEST, 0, here)
+    assert call.requested.function == REQUEST.function
 
 
 async def test_a_function_is_named_on_the_log_only_if_it_is_declared() -> None:
