@@ -1,8 +1,9 @@
 """Puts the channels together from the settings: what `services/approval/app.py` hooks in."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import aiohttp
 from fastapi import APIRouter
@@ -11,6 +12,7 @@ from callgate.cedar.published import PublishedPolicies
 from callgate.channel_settings import SlackSettings
 from callgate.delivery import RawHandler
 from callgate.identity.authenticator import Authenticator
+from callgate.identity.settings import IssuerSettings
 from callgate.identity.used_proofs import JetStreamUsedProofs
 from callgate.platform import Platform
 from callgate.streams import APPROVAL_NOTICES, APPROVAL_SENDS
@@ -33,6 +35,9 @@ logger = logging.getLogger("services.approval")
 
 _DRAIN = 5.0
 """Seconds for votes that were pressed in Slack to be cast."""
+_NO_TOKEN = datetime.max.replace(tzinfo=UTC)
+"""When somebody proved who they are who shows no token: a revocation of the tokens so far, which counts for those of an
+issuer whose clock is ahead, ends none of them."""
 
 Background = Callable[[], Awaitable[None]]
 
@@ -98,7 +103,7 @@ def telling(
     ended: Callable[[Principal], bool],
 ) -> Telling:
     """`ended` says whether an identity is revoked. Every secret was looked for before (`channel_secrets.lacking`)."""
-    settings = platform.settings.approval
+    settings, issuers = platform.settings.approval, platform.settings.identity.issuers
     public_url = platform.settings.public_url or f"http://{platform.settings.listen}"
     http = slack_session()
     webhooks = Webhooks(settings.webhooks, platform.clock, public_url, platform.settings.deployment)
@@ -108,7 +113,7 @@ def telling(
         media.append(teams)
     mail = None
     if settings.email is not None:
-        mail = Mail(settings.email, policies, platform.clock, public_url, _identities(platform), ended)
+        mail = Mail(settings.email, policies, platform.clock, public_url, identities_at(issuers), ended)
         media.append(mail)
     slack = None
     if settings.slack is not None:
@@ -135,28 +140,26 @@ def telling(
         deliver_subject(APPROVAL_NOTICES): channels.on_event,
         deliver_subject(APPROVAL_SENDS): channels.on_due,
     }
-    return Telling(channels, deliveries, platform, http, slack, webhooks, teams, mail, _at_any_issuer(platform, ended))
+    return Telling(channels, deliveries, platform, http, slack, webhooks, teams, mail, at_any_issuer(issuers, ended))
 
 
-def _at_any_issuer(platform: Platform, ended: Callable[[Principal], bool]) -> Callable[[Principal], bool]:
+def at_any_issuer(issuers: Sequence[IssuerSettings], ended: Callable[[Principal], bool]) -> Callable[[Principal], bool]:
     """Slack is told who somebody is at whichever issuer, so a revocation of them at any of ours counts there."""
-    issuers = [issuer.issuer for issuer in platform.settings.identity.issuers]
 
     def ended_anywhere(person: Principal) -> bool:
-        return any(ended(person.model_copy(update={"issuer": one})) for one in (person.issuer, *issuers))
+        names = (person.issuer, *(one.issuer for one in issuers))
+        return any(ended(person.model_copy(update={"issuer": one, "authenticated_at": _NO_TOKEN})) for one in names)
 
     return ended_anywhere
 
 
-def _identities(platform: Platform) -> Callable[[str], list[Principal]]:
-    """Whom an address stands for at each issuer, where that names people by their addresses. As of now, since a
-    revocation of the tokens so far ends no person."""
-    issuers = platform.settings.identity.issuers
+def identities_at(issuers: Sequence[IssuerSettings]) -> Callable[[str], list[Principal]]:
+    """Whom an address stands for at each issuer, where that names people by their addresses."""
 
     def found(address: str) -> list[Principal]:
-        at = platform.clock()
         return [
-            Principal(id=f"{one.subject_prefix}{address}", issuer=one.issuer, authenticated_at=at) for one in issuers
+            Principal(id=f"{one.subject_prefix}{address}", issuer=one.issuer, authenticated_at=_NO_TOKEN)
+            for one in issuers
         ]
 
     return found
