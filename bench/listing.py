@@ -2,7 +2,7 @@
 
 One session of many governed calls, then `GET /v1/calls?session=` page by page, at an ingress in a process of its own:
 the time to a page and the processor time that ingress took for it, at the beginning of the session, and over all of it.
-Beside that, reading and verifying the whole session, as an auditor's replay does.
+Beside that, reading and verifying the whole session, as `callgate audit replay` does.
 """
 
 import argparse

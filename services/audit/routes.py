@@ -13,6 +13,7 @@ from callgate.http import Problem, json_response
 from callgate.identity.authenticator import Authenticator
 from callgate.keyring import Ring
 from callgate.log import Chain, Log
+from callgate.log.paging import calls_begun
 from callgate.records import Records
 from callgate.sealing import Sealer
 from contracts.identity import Principal
@@ -30,7 +31,7 @@ from services.audit.queries import (
 )
 from services.audit.rows import Row
 from services.audit.store import DatabaseAway, Store
-from services.audit.views import replay, session_chains, shown_chain
+from services.audit.views import replay, shown_chain
 
 _SCANS = 10
 """How many times `limit` sessions are looked at for one page, where the person may not audit most."""
@@ -74,8 +75,10 @@ class Audited:
         except NoPolicies as none:
             raise _no_policies(none) from None
 
-    async def chains(self, session_id: str) -> list[Chain]:
-        return await session_chains(self.log, self.partitions, session_id)
+    async def calls(self, session_id: str, after: Chain | None, limit: int) -> list[Chain]:
+        """The session's first calls, or those after that one."""
+        begun = None if after is None else after.call.chain[0]
+        return await calls_begun(self.log, homes(session_id, self.partitions), session_id, begun, limit)
 
 
 @dataclass(slots=True)
@@ -131,16 +134,17 @@ def audit_routes(audited: Audited) -> APIRouter:
         decision with its policies, votes with their reasons, masked response. `next` is the `after` of the next
         page of calls, or null."""
         person = await audited.who(request)
-        chains = await audited.chains(_session_id(session_id))
-        audited.permit(person, session_id, _owner(chains))
-        if not chains:
+        first = await audited.calls(_session_id(session_id), None, 1)
+        audited.permit(person, session_id, _owner(first))
+        if not first:
             raise _no_session()
-        begin = _after(chains, after)
-        page = chains[begin : begin + limit]
+        last = None if after is None else await _shown_last(audited, session_id, after)
+        chains = await audited.calls(session_id, last, limit + 1)
+        page = chains[:limit]
         await audited.access.viewed(person, session_id, what="replay", shown=len(page))
         calls = [(await replay(chain, audited.sealer, audited.records)).shown() for chain in page]
-        following = str(page[-1].call.ref) if begin + limit < len(chains) else None
-        return json_response({"session_id": session_id, "principal": _owner(chains), "calls": calls, "next": following})
+        following = str(page[-1].call.ref) if len(chains) > limit else None
+        return json_response({"session_id": session_id, "principal": _owner(first), "calls": calls, "next": following})
 
     @router.get("/v1/sessions/{session_id}/calls/{call_id}", response_model=CallEvents)
     async def call(request: Request, session_id: str, call_id: str) -> Response:
@@ -157,14 +161,12 @@ def audit_routes(audited: Audited) -> APIRouter:
     return router
 
 
-def _after(chains: Sequence[Chain], call: str | None) -> int:
-    """Where the page after that call begins."""
-    if call is None:
-        return 0
-    ids = [str(chain.call.ref) for chain in chains]
-    if call not in ids:
+async def _shown_last(audited: Audited, session_id: str, call_id: str) -> Chain:
+    """The call that ended the page before, by its public id."""
+    chain = None if CALL_ID.fullmatch(call_id) else await _find_call(audited, session_id, call_id)
+    if chain is None or not chain.call.chain:
         raise Problem(400, "bad_cursor", "`after` is the `next` of an earlier page.")
-    return ids.index(call) + 1
+    return chain
 
 
 async def _page(

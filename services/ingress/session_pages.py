@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from callgate.log import Log
+from callgate.log.paging import calls_begun
 from contracts.identity import Principal
 from contracts.lifecycle import Call
 from contracts.subjects import Partition, homes
@@ -20,24 +21,14 @@ class Page:
 async def page_of(
     log: Log, known: frozenset[Partition], principal: Principal, session: str, after: str, limit: int
 ) -> Page:
-    """The first calls of one's own session, by its id or name, or those `after` the call of that id. Where a call
-    began never changes, whatever becomes of it between two pages. BadRequest for another's session, or a call that is
-    none of it; BrokerAway."""
+    """The first calls of one's own session, by its id or name, or those `after` the call of that id.
+    BadRequest for another's session, or a call that is none of it; BrokerAway."""
     session_id = session_of(principal, session) or session
-    homes_, start = homes(session_id, known), 0
-    if after:
-        last = await _shown_last(log, known, principal, session_id, after)
-        homes_, start = homes_[homes_.index(last.ref.partition) :], last.chain[0].sequence
-    calls: list[Call] = []
-    for home in homes_:
-        while lacking := limit + 1 - len(calls):
-            chains = await log.read_begun(home, session_id, start, lacking)
-            calls += (chain.call for chain in chains if is_own(chain.call, principal))
-            if len(chains) < lacking:
-                break
-            start = chains[-1].call.chain[0].sequence
-        start = 0
-    return Page(tuple(calls[:limit]), more=len(calls) > limit)
+    last = (await _shown_last(log, known, principal, session_id, after)).chain[0] if after else None
+    chains = await calls_begun(
+        log, homes(session_id, known), session_id, last, limit + 1, lambda call: is_own(call, principal)
+    )
+    return Page(tuple(chain.call for chain in chains[:limit]), more=len(chains) > limit)
 
 
 async def _shown_last(
