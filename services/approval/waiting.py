@@ -118,7 +118,7 @@ class Waiting(Generic[W]):
         """The sequence of the beginning by which the past told of a call; 0 where an event of now did."""
         self._reading: frozenset[CallRef] = frozenset()
         self._overtaken: set[CallRef] = set()
-        """Of those that are being read, what was told of meanwhile: the reading may be older, and is made again."""
+        """Of those that are being read, what was told of meanwhile: the reading may be older, and counts for nothing."""
         self._cue = asyncio.Event()
         self._idle = asyncio.Event()
         self._ready = asyncio.Event()
@@ -139,9 +139,11 @@ class Waiting(Generic[W]):
 
     def know(self, call: Call) -> None:
         """How a call stands that waits as far as we know, from who continued it here: whoever asks what waits right
-        after their own decision must not wait for its cue."""
+        after their own decision must not wait for its cue. It is read as well, since others may have gone on from there
+        and have been read already."""
         if call.ref in self._waiting:
             self._place(call.ref, self._kind.waiting_in(call))
+            self._touch(call.ref)
             if call.ref in self._reading:
                 self._overtaken.add(call.ref)
 
@@ -231,9 +233,7 @@ class Waiting(Generic[W]):
             self._touched.setdefault(ref, begun)
             await asyncio.sleep(_AWAY_PAUSE)
             return
-        if ref in self._overtaken:
-            self._touch(ref)
-        else:
+        if ref not in self._overtaken:
             self._place(ref, found)
 
     def _place(self, ref: CallRef, found: W | None) -> None:
