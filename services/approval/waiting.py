@@ -213,7 +213,7 @@ class Waiting(Generic[W]):
         """One reader for all, so that an older reading of a call never overwrites a newer one."""
         while True:
             await self._cue.wait()
-            if self._ready.is_set():
+            if self._ready.is_set() and len(self._touched) < _AT_ONCE:  # behind more than that, they gather anyway
                 await asyncio.sleep(_GATHERING)
             # The latest first: at start those are the ones that may still wait.
             batch = [self._touched.popitem() for _ in range(min(_AT_ONCE, len(self._touched)))]
