@@ -118,7 +118,7 @@ class Waiting(Generic[W]):
         """The sequence of the beginning by which the past told of a call; 0 where an event of now did."""
         self._reading: frozenset[CallRef] = frozenset()
         self._overtaken: set[CallRef] = set()
-        """Of those that are being read, what was told of meanwhile: the reading may be older, and counts for nothing."""
+        """Of those that are being read, what was told of meanwhile: the reading may be older, and counts nothing."""
         self._cue = asyncio.Event()
         self._idle = asyncio.Event()
         self._ready = asyncio.Event()
