@@ -96,12 +96,13 @@ def waits(call: Call, document: Mapping[str, Any], pause: int, *, keyed: bool) -
 
 def _headers(headers: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
     """The answer's own, with nothing that has a cache give it to somebody else: each caller is judged anew."""
-    caching = [value for name, value in headers if name == "cache-control"]
+    sound = [(name, value) for name, value in headers if _VALUE.fullmatch(value)]
+    caching = [value for name, value in sound if name == "cache-control"]
     directives = [one for value in caching for part in value.split(",") if not _SHARED.fullmatch(one := part.strip())]
     yield "cache-control", ", ".join(["private", *filter(None, directives)]) if caching else "no-store"
     if caching:
         yield "vary", "Authorization"
-    yield from ((n, v) for n, v in headers if n != "cache-control" and _VALUE.fullmatch(v))
+    yield from ((name, value) for name, value in sound if name != "cache-control")
 
 
 def _content_type(media_type: str | None, body: bytes) -> Iterable[tuple[str, str]]:

@@ -35,6 +35,8 @@ def refusal(work: Any, *given: Any) -> tuple[int, str]:
         ((("cache-control", "max-age=60"),), "private, max-age=60"),
         ((("cache-control", "public, s-maxage=10, max-age=60"),), "private, max-age=60"),
         ((("cache-control", "PUBLIC"), ("cache-control", "no-cache")), "private, no-cache"),
+        ((("cache-control", "max-age=60\r\nset-cookie: b"),), "no-store"),
+        ((("cache-control", "no-cache"), ("cache-control", "max-age=…")), "private, no-cache"),
     ],
 )
 def test_no_shared_cache_gives_an_answer_to_somebody_else(upstream: tuple[tuple[str, str], ...], sent: str) -> None:
