@@ -29,6 +29,8 @@ _ADVICE_ON = {
     "not_an_operator": "ask one of their members",
     "unknown_freeze": "`callgate freezes` lists them",
     "unknown_function": "`callgate functions` lists them",
+    "definition_changed": "`callgate functions changes` shows it as it is now",
+    "unknown_parameter": "`callgate functions` lists each function's, and those that are masked take no condition",
     "unknown_grant": "`callgate grants` lists them",
     "unknown_revocation": "`callgate revocations` lists them",
 }

@@ -30,7 +30,8 @@ def approval_lines(item: Mapping[str, Any], now: datetime) -> list[str]:
             late = need["escalation"]
             lines.append(printable(f"  from {moment(late['at'])} also from {' or '.join(late['approvers'])}"))
     if item.get("amended_by"):
-        lines.append(printable(f"  arguments changed by {', '.join(item['amended_by'])}"))
+        amenders = ", ".join(item["amended_by"])
+        lines.append(printable(f"  arguments changed by {amenders}, whose approval alone is not enough"))
     if item.get("reason_required"):
         lines.append("  to approve, say why: --reason")
     if item.get("may_break_glass"):

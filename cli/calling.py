@@ -174,6 +174,8 @@ def _lines(outcome: Outcome) -> list[str]:
     lines = [f"{word}{said}  {printable(outcome.function)}  {printable(outcome.id)}"]
     if outcome.detail:
         lines.append(f"  {printable(outcome.detail)}")
+    if outcome.reason:
+        lines.append(f"  reason: {printable(outcome.reason)}")
     if outcome.policies:
         lines.append(printable(f"  by {', '.join(outcome.policies)}"))
     if outcome.document.get("freeze"):

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from callgate.errors import CallgateError, ConfigurationError
 from cli import output
 from cli.api import Api, Away, Refused
+from cli.call_lines import moment
 from cli.output import printable, styled
 
 
@@ -59,7 +60,7 @@ async def list_freezes(url: str, token: str, as_json: bool) -> int:
             return
         for item in document["freezes"]:
             output.say(styled(printable(item["id"]), "cyan"))
-            output.say(f"  {_what(item)}, since {printable(item['since'])} by {printable(item['by'])}{_until(item)}")
+            output.say(f"  {_what(item)}, since {moment(item['since'])} by {printable(item['by'])}{_until(item)}")
             output.say(f"  {printable(item['reason']) if item['reason'] else '(reason erased)'}")
         output.say(
             f"{len(document['freezes'])} in force"
@@ -190,7 +191,7 @@ async def asked(url: str, token: str, work: Callable[[Api], Awaitable[None]], do
         if doubt is None:
             raise
         raise CallgateError(away.code, f"{away.detail}; {doubt}") from None
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise Away("not_callgate", "that does not answer like Callgate; check --url") from None
     return 0
 
@@ -203,4 +204,4 @@ def _what(item: Mapping[str, Any]) -> str:
 
 
 def _until(item: Mapping[str, Any]) -> str:
-    return f", until {printable(item['expires_at'])}" if item.get("expires_at") else ""
+    return f", until {moment(item['expires_at'])}" if item.get("expires_at") else ""

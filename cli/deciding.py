@@ -58,10 +58,12 @@ async def vote(
     async with Api(url, token) as api:
         try:
             item = await api.get(path)
+            if over := _over(item):
+                output.error(over)
+                return 1
             _show(approval_lines(item, datetime.now(UTC)), as_json)
-            refusal = _over(item) or _changed(item, digest, f"callgate {decision}", "callgate approvals")
-            if refusal:
-                output.error(refusal)
+            if changed := _changed(item, digest, f"callgate {decision}", "callgate approvals"):
+                output.error(changed)
                 return 1
             ballot = {"decision": decision, "reason": reason, "digest": item["digest"]}
             if break_glass:
@@ -85,10 +87,12 @@ async def amend(
     async with Api(url, token) as api:
         try:
             item = await api.get(path)
+            if over := _over(item):
+                output.error(over)
+                return 1
             _show(approval_lines(item, datetime.now(UTC)), as_json)
-            refusal = _over(item) or _changed(item, digest, "callgate amend", "callgate approvals")
-            if refusal:
-                output.error(refusal)
+            if changed := _changed(item, digest, "callgate amend", "callgate approvals"):
+                output.error(changed)
                 return 1
             schemas = await _schemas(api, item["function"]) if wish.sets else {}
             patch, after = patched(item["arguments"], wish, schemas)
@@ -113,10 +117,12 @@ async def settle(
     async with Api(url, token) as api:
         try:
             item = await api.get(path)
+            if known := _known(item):
+                output.error(known)
+                return 1
             _show(outcome_lines(item), as_json)
-            refusal = _known(item) or _changed(item, digest, "callgate settle", "callgate outcomes")
-            if refusal:
-                output.error(refusal)
+            if changed := _changed(item, digest, "callgate settle", "callgate outcomes"):
+                output.error(changed)
                 return 1
             outcome = await api.post(f"{path}/settlement", {**said, "digest": item["digest"]})
         except Refused as refused:

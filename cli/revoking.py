@@ -8,6 +8,7 @@ from urllib.parse import quote
 from callgate.errors import ConfigurationError
 from cli import output
 from cli.api import Api
+from cli.call_lines import moment
 from cli.controlling import asked
 from cli.output import printable, styled
 
@@ -42,7 +43,7 @@ async def list_revocations(url: str, token: str, as_json: bool) -> int:
             return
         for item in document["revocations"]:
             output.say(styled(printable(item["id"]), "cyan"))
-            output.say(f"  {_what(item)}, since {printable(item['since'])} by {printable(item['by'])}")
+            output.say(f"  {_what(item)}, since {moment(item['since'])} by {printable(item['by'])}")
             output.say(f"  {printable(item['reason']) if item['reason'] else '(reason erased)'}")
         count = len(document["revocations"])
         output.say(f"{count} in force" if count else "nothing is revoked that you may revoke or lift")
@@ -63,6 +64,6 @@ async def lift(url: str, token: str, revocation_id: str, as_json: bool) -> int:
 
 def _what(item: Mapping[str, Any]) -> str:
     issuer = f" of {printable(item['issuer'])}" if item["issuer"] else ""
-    before = f", tokens issued before {printable(item['issued_before'])}" if item["issued_before"] else ""
-    until = f", until {printable(item['expires_at'])}" if item["expires_at"] else ""
+    before = f", tokens issued before {moment(item['issued_before'])}" if item["issued_before"] else ""
+    until = f", until {moment(item['expires_at'])}" if item["expires_at"] else ""
     return f"{item['scope']} {printable(item['target'])}{issuer}{before}{until}"

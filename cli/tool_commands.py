@@ -74,7 +74,8 @@ def _lines(change: Mapping[str, Any]) -> list[str]:
         before, after = (None if one is None else _text(one[name]) for one in (was, now))
         if after != before:
             lines += [f"  {name} was: {printable(before)}"] if before else []
-            lines += [f"  {name} now: {printable(after)}"] if after else [f"  {name} is gone"] if before else []
+            label = f"{name} now" if was else name
+            lines += [f"  {label}: {printable(after)}"] if after else [f"  {name} is gone"] if before else []
     accepting = f"callgate functions accept {change['function']} --definition {change['definition']}"
     return [*lines, f"  `{printable(accepting)}` accepts it"]
 

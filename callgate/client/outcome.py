@@ -21,7 +21,7 @@ class Unreachable(CallgateError):
     """No Callgate answered, however often it was tried. A call that was sent may stand: the same key finds it."""
 
     def __init__(self, url: str, idempotency_key: str | None = None) -> None:
-        super().__init__("unreachable", f"no Callgate answers at {url}")
+        super().__init__("unreachable", f"no Callgate answers at {url}; is the address right, and is it up?")
         self.idempotency_key = idempotency_key
         """Of what may have been recorded; `call` or `tools.run` with `idempotency_key=` it runs nothing twice."""
 
@@ -31,7 +31,8 @@ class NotCompleted(CallgateError):
 
     def __init__(self, outcome: "Outcome") -> None:
         named = f" (policies: {', '.join(outcome.policies)})" if outcome.policies else ""
-        said = f"{outcome.function}: {outcome.status}. {outcome.detail}{named}"
+        given = f" Reason: {outcome.reason}" if outcome.reason else ""
+        said = f"{outcome.function}: {outcome.status}. {outcome.detail}{named}{given}"
         super().__init__(outcome.code or outcome.status, said)
         self.outcome = outcome
 
@@ -79,7 +80,12 @@ class Outcome:
     @property
     def detail(self) -> str:
         """The same for people and models."""
-        return str(self.document.get("detail") or self.document.get("reason") or "")
+        return str(self.document.get("detail") or "")
+
+    @property
+    def reason(self) -> str:
+        """What a person said who rejected it, or settled that it was not done; empty where nobody said anything."""
+        return str(self.document.get("reason") or "")
 
     @property
     def policies(self) -> tuple[str, ...]:

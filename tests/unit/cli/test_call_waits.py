@@ -128,6 +128,12 @@ def test_a_denial_names_its_policies(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.splitlines()[1:] == ["  No.", "  by p1, p\\x1b2"]
 
 
+def test_a_rejection_has_what_the_reviewer_said(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "A reviewer said no; it was not run."
+    assert call(Server((200, {**BASE, "status": "rejected", "detail": said, "reason": "not on a\nfriday"}))) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == [f"  {said}", "  reason: not on a\\nfriday"]
+
+
 NAMES = ("crm.read", "deploys.start_all", "x.deploys")
 FUNCTIONS: dict[str, Any] = {"functions": [{"name": name, "input": {}} for name in NAMES]}
 UNKNOWN = {**BASE, "function": "unknown", "status": "denied", "code": "unknown_function", "detail": "None such."}

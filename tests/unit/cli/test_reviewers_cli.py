@@ -255,6 +255,13 @@ async def test_after_a_vote_it_is_said_what_happens_now(
     assert result.stdout.splitlines()[-1] == said
 
 
+async def test_whose_approval_is_not_enough_is_told_before_they_vote(api: StandIn) -> None:
+    changed = item() | {"amended_by": ["rosa"]}
+    api.answers = [web.json_response(changed), web.json_response({"state": "vote_cast", "requirements": [need(1)]})]
+    result = await invoke("approve", CALL, "--url", api.url)
+    assert "  arguments changed by rosa, whose approval alone is not enough\n" in result.stdout
+
+
 async def test_a_refused_vote_says_how_the_call_stands(api: StandIn) -> None:
     waiting = web.json_response(item())
     api.answers = [waiting, problem(409, "not_waiting", "The call does not wait any more.", state="rejected")]
@@ -292,6 +299,7 @@ async def test_a_call_that_is_over_says_who_decided_and_when(api: StandIn, found
     assert result.exit_code == 1
     assert not api.ballots
     assert result.stderr == f"error: there is nothing to decide any more{said}\n"
+    assert not result.stdout, "nothing that reads as if it still waited"
 
 
 async def test_a_vote_that_came_second_says_who_was_first(api: StandIn) -> None:

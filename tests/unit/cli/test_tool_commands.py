@@ -25,4 +25,4 @@ def test_what_changed_is_shown_and_nothing_of_it_reaches_the_terminal_raw() -> N
 def test_of_a_new_tool_all_is_shown() -> None:
     text = "\n".join(_lines(change(kind="new", was=None, warnings=[])))
     assert "was:" not in text
-    assert 'input now: {"type": "object"}' in text
+    assert 'input: {"type": "object"}' in text

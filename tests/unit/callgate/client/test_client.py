@@ -141,6 +141,14 @@ def test_a_denial_is_an_outcome_and_only_its_value_raises(both: Callable[..., Bo
         by_policy.value()
 
 
+def test_what_the_reviewer_said_is_told(both: Callable[..., Both]) -> None:
+    rejected = DENIED | {"status": "rejected", "detail": "A reviewer said no.", "reason": "not on a friday"}
+    outcome: Outcome = both(Server((200, rejected))).do("call", "crm.get")
+    assert (outcome.detail, outcome.reason) == ("A reviewer said no.", "not on a friday")
+    with pytest.raises(NotCompleted, match=r"A reviewer said no. Reason: not on a friday"):
+        outcome.value()
+
+
 @pytest.mark.parametrize(
     "trouble",
     [httpx2.ConnectError("x"), httpx2.ReadTimeout("x"), (503, {"code": "broker_away", "detail": "d"}), (502, b"bad")],
