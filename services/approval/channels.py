@@ -160,11 +160,7 @@ class Channels:
         """Every one that the settings name."""
         return tuple(name for medium in self._media for name in medium.names)
 
-    # What approval says. That people are asked and that they decided stands on the log, from where it is told.
-
-    async def waiting(self, ref: CallRef, facts: Question) -> None: ...
-
-    async def decided(self, ref: CallRef, facts: Question) -> None: ...
+    # What approval says; all else stands on the log, from where it is told.
 
     async def reminder(self, ref: CallRef, facts: Question) -> None:
         await self._tell_about(ref, facts, "reminder", facts.asked_groups(self._clock()))

@@ -41,7 +41,7 @@ logger = logging.getLogger("services.approval")
 
 _SOON = timedelta(seconds=5)
 """A timer this early is kept in flight; setting it anew would fire at once where the broker's clock is ahead."""
-_VOTED_KEPT = 256
+_VOTES_KEPT = 256
 
 
 class Deciding:
@@ -66,30 +66,26 @@ class Deciding:
         self._waiting = waiting
         self._clock = clock
         self._sweep_every = sweep_every
-        self._voted: OrderedDict[str, Approval] = OrderedDict()
-        """What came of the last votes cast here, by their events' ids: their deliveries have nothing left to do."""
+        self._concluded_here: OrderedDict[str, None] = OrderedDict()
+        """Event ids of the last votes that were concluded where they were cast: their deliveries have nothing to do."""
 
     # Deliveries.
 
     async def on_approval_required(self, recorded: Recorded, _: Delivery) -> None:
-        """Sets the timers and tells people; what waits is listed by following the log, in every replica."""
+        """Sets the timers; what waits is listed, and people are told, by following the log."""
         question = (await self._approvals.up_to(recorded)).question
         if question is None or question.digest != recorded.digest:
             return  # no part of the chain, or asked anew since
         for kind, at in _timers_of(question, question.asked_at):
             await self._timers.set(recorded.ref, kind, at)
-        await self._notices.waiting(recorded.ref, question)
 
     async def on_vote_cast(self, recorded: Recorded, delivery: Delivery) -> None:
-        """Concludes where whoever cast the vote did not come to it; the last vote's delivery says what came of it."""
+        """Concludes where whoever cast the vote did not come to it."""
         async with self._approvals.turn(recorded.ref):
-            approval = self._voted.pop(recorded.event.event_id, None)
-            if approval is None:
-                approval = await self._concluded(await self._approvals.get(recorded.ref), delivery.traceparent)
-        question, votes = approval.question, approval.call.votes
-        last = votes[-1].event.event_id if votes else None
-        if question is not None and not question.waiting and last == recorded.event.event_id:
-            await self._notices.decided(recorded.ref, question)
+            if recorded.event.event_id in self._concluded_here:
+                del self._concluded_here[recorded.event.event_id]
+            else:
+                await self._concluded(await self._approvals.get(recorded.ref), delivery.traceparent)
 
     async def on_timer_due(self, message: Message, delivery: Delivery) -> None:
         """Does what, by the log, is due now: expires, reminds, escalates; a timer that came early is set right."""
@@ -104,8 +100,6 @@ class Deciding:
             logger.warning("a timer names no call", extra={"sequence": message.sequence})
             return
         if not question.waiting:
-            if kind == EXPIRY:
-                await self._notices.decided(ref, question)
             return
         now = self._clock()
         if kind == REMINDER and question.remind_at is not None and question.remind_at <= now:
@@ -198,17 +192,18 @@ class Deciding:
             logger.log(logging.WARNING if intent.break_glass else logging.INFO, "vote cast", extra=told)
             vote = approval.call.votes[-1].event.event_id
             with contextlib.suppress(BrokerAway):  # the vote stands, and its delivery concludes
-                approval = self._voted[vote] = await self._concluded(approval)
-                if len(self._voted) > _VOTED_KEPT:
-                    self._voted.popitem(last=False)
+                approval = await self._concluded(approval)
+                self._concluded_here[vote] = None
+                if len(self._concluded_here) > _VOTES_KEPT:
+                    self._concluded_here.popitem(last=False)
             self._waiting.know(approval.call)
             return approval.must_question
 
     # The end of the waiting.
 
-    async def _conclude(self, ref: CallRef, traceparent: str | None = None) -> Approval:
+    async def _conclude(self, ref: CallRef) -> Approval:
         async with self._approvals.turn(ref):
-            return await self._concluded(await self._approvals.get(ref), traceparent)
+            return await self._concluded(await self._approvals.get(ref))
 
     async def _concluded(self, approval: Approval, traceparent: str | None = None) -> Approval:
         """The approval after what its votes and the time come to."""
