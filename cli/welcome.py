@@ -1,6 +1,8 @@
 """What `callgate up` prints: addresses, and lines that work when pasted."""
 
 import json
+import sys
+from pathlib import Path
 
 from cli.composition import Deployment
 
@@ -31,6 +33,11 @@ def welcome(deployment: Deployment) -> str:
     return "\n".join([*lines, ""])
 
 
+def on_path(scripts: Path) -> list[str]:
+    """The line by which plain `callgate` and `python`, as the documents have them, are those of this installation."""
+    return [f'  export PATH="{scripts}:$PATH"'] if (scripts / "callgate").exists() else []
+
+
 def _lines_to_try(deployment: Deployment, url: str) -> list[str]:
     assert deployment.issuer is not None
     agent = deployment.issuer.mint("support-bot")
@@ -43,12 +50,13 @@ def _lines_to_try(deployment: Deployment, url: str) -> list[str]:
 
     return [
         "",
-        "Tokens, in this terminal or another (from the development issuer, 8 hours):",
+        "To paste in another terminal (the tokens are the development issuer's, for 8 hours):",
         "",
         f"  export AGENT={agent}",
         f"  export ROSA={reviewer}",
         f"  export ADA={auditor}",
         f"  export CALLGATE_URL={url}",
+        *on_path(Path(sys.executable).parent),
         "",
         "Try:",
         "",
