@@ -151,6 +151,12 @@ def bind(listen: str, setting: str = "listen") -> socket.socket:
     return listener
 
 
+def url_of(listener: socket.socket) -> str:
+    """The base URL of what is served over HTTP on a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 @contextlib.asynccontextmanager
 async def serve_http(app: Any, listener: socket.socket, limits: Limits | None = None) -> AsyncIterator[str]:
     """Serves an ASGI application on a socket while the context lasts; gives its base URL."""
@@ -171,8 +177,7 @@ async def serve_http(app: Any, listener: socket.socket, limits: Limits | None = 
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn offers no event
             await asyncio.sleep(0.005)
-        host, port = listener.getsockname()[:2]
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        yield url_of(listener)
     finally:
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from callgate import keys
 from callgate.errors import ConfigurationError, Fatal
-from callgate.host import Build, bind, run_services, serve_http
+from callgate.host import Build, bind, run_services, serve_http, url_of
 from callgate.identity.client_settings import SignInSettings
 from callgate.identity.settings import IssuerSettings
 from callgate.platform import Platform, open_platform
@@ -153,7 +153,7 @@ async def _with_issuer(settings: Settings, stack: contextlib.AsyncExitStack) -> 
     if development is None or development.issuer is None:
         return settings, None
     listener = bind(development.issuer, "development.issuer")
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    url = url_of(listener)
     folder = settings.state / "development" / "issuer"
     issuer = DevIssuer.open(folder, issuer_url=url, audience=AUDIENCE, public_url=settings.public_url)
     await stack.enter_async_context(serve_http(dev_issuer_app(issuer), listener))
@@ -193,7 +193,7 @@ async def _with_mcp_server(settings: Settings, stack: contextlib.AsyncExitStack)
     if development is None or development.mcp is None:
         return settings
     listener = bind(development.mcp, "development.mcp")
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+    url = f"{url_of(listener)}/mcp"
     await start_listening(stack, listener, "-m", "examples.mcp_server", "--fd")
     connections = {
         name: c.model_copy(update={"url": url})
@@ -224,8 +224,7 @@ async def _with_services(
     listener = bind(settings.listen)
     stack.callback(listener.close)
     if settings.public_url is None:
-        host, port = listener.getsockname()[:2]
-        settings = settings.model_copy(update={"public_url": f"http://{host}:{port}"})
+        settings = settings.model_copy(update={"public_url": url_of(listener)})
     parts: list[tuple[Platform, Build]] = []
     for role in roles:
         # One verifier for all: what one service of this process verified, the others need not verify again.

@@ -4,7 +4,7 @@ import contextlib
 import pytest
 
 from callgate.errors import ConfigurationError
-from callgate.host import _ended, bind
+from callgate.host import _ended, bind, url_of
 
 
 def test_a_port_that_is_taken_names_the_setting_to_change() -> None:
@@ -22,6 +22,12 @@ def test_a_port_that_is_taken_names_the_setting_to_change() -> None:
 def test_an_address_that_cannot_be_is_refused(listen: str, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         bind(listen)
+
+
+@pytest.mark.parametrize(("listen", "begins"), [("127.0.0.1:0", "http://127.0.0.1:"), ("[::1]:0", "http://[::1]:")])
+def test_an_address_that_is_listened_to_is_one_to_go_to(listen: str, begins: str) -> None:
+    with contextlib.closing(bind(listen)) as listener:
+        assert url_of(listener) == f"{begins}{listener.getsockname()[1]}"
 
 
 async def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
