@@ -17,7 +17,7 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "approval_insufficient": "The policies changed while people decided, and now ask for more approvals.",
         "no_policy": "No policies are in force, so everything is denied; tell the operator.",
         "unknown_function": "There is no such function; the list of functions has all that there are.",
-        "function_held": "Its server describes the function anew, and nobody accepted that yet; ask the operator.",
+        "function_held": "Nobody has accepted yet what its server says of the function; ask the operator.",
         "function_gone": "The function's server offers it no more.",
         "frozen": "A person froze such calls; nothing was run. Ask again once that is lifted.",
         "uninspectable": "Part of the arguments could not be inspected: too deep, too large or too many findings.",
@@ -50,7 +50,7 @@ FAILED: Mapping[str, str] = MappingProxyType(
     {
         "function_unknown": "The function is no longer declared; nothing was sent.",
         "function_changed": "The function's definition changed after it was judged; nothing was sent. Call again.",
-        "function_held": "Its server describes the function anew, and nobody accepted that yet; nothing was sent.",
+        "function_held": "Nobody has accepted yet what its server says of the function; nothing was sent.",
         "function_gone": "The function's server offers it no more; nothing was sent.",
         "server_unavailable": "The function's server did not start or shake hands; nothing was sent. Try again later.",
         "grant_invalid": "The grant that lifted the approval does not cover this call; nothing was sent. Call again.",
