@@ -61,7 +61,7 @@ class StateFolder:
             os.close(descriptor)
             raise StateFolderError(
                 "state_folder_in_use",
-                f"{self.root} is in use by process {owner}; stop that one, or give this one another folder",
+                f"{self.root} is in use by process {owner}; stop that one, or give this one another `state:`",
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
