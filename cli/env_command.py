@@ -91,10 +91,14 @@ def variables_of(config: Path, connection: str, url: str | None, token: str | No
     proxy = served.get(connection)
     if proxy is None:
         names = ", ".join(sorted(served)) or "none"
-        raise ConfigurationError(
-            "no_such_connection",
-            f"the proxy serves no connection {connection}; give it `proxy: {{}}` (served: {names})",
-        )
+        known = settings.connections.get(connection)
+        if known is None:
+            why = f"there is no connection {connection}"
+        elif isinstance(known, HttpConnection):
+            why = f"the proxy serves no connection {connection}; give it `proxy: {{}}`"
+        else:
+            why = f"{connection} is an MCP server: its tools are called at `/mcp` of Callgate, not by the proxy"
+        raise ConfigurationError("no_such_connection", f"{why} (served: {names})")
     host, port = host_and_port(settings.listen)
     here = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     try:

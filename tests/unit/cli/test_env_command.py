@@ -26,6 +26,9 @@ connections:
   plain:
     base_url: http://plain.test
     functions: {read: {path: /read}}
+  notes:
+    kind: mcp
+    url: http://notes.test/mcp
 """
 
 
@@ -111,11 +114,13 @@ def test_what_is_no_address_is_not_handed_on(config: Path, url: str) -> None:
     assert url not in refused.value.detail
 
 
-@pytest.mark.parametrize("name", ["plain", "nothing"])
-def test_what_the_proxy_does_not_serve_is_said_with_what_it_does(config: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"), [("plain", "give it `proxy: {}`"), ("nothing", "there is no connection"), ("notes", "MCP server")]
+)
+def test_what_the_proxy_does_not_serve_is_said_with_what_it_does(config: Path, name: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         printed(config, name)
-    assert "proxy: {}" in refused.value.detail
+    assert why in refused.value.detail
     assert "served: crm, pay" in refused.value.detail
 
 
