@@ -9,14 +9,15 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 from mcp.shared.inbound import NAME_BEARING_METHODS, encode_header_value, mcp_param_headers, x_mcp_header_map
-from mcp_types import PROTOCOL_VERSION_META_KEY
 
 from callgate.errors import CallgateError
+from callgate.ids import uuid7
+from cli.bridge_messages import Line, error, events, parsed, refusal
 
 logger = logging.getLogger("cli.bridge")
 
@@ -25,8 +26,12 @@ GIVE_UP_AFTER = 30.0
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 _UNREACHABLE, _LOST, _REFUSED = -32001, -32002, -32003
 _TASK_METHODS = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
-_SAFE_AGAIN = frozenset({"initialize", "ping", "tools/list", "server/discover", "tasks/get"})
-"""What may be sent once more though it may have arrived: it changes nothing."""
+_SAFE_AGAIN = frozenset({"initialize", "ping", "tools/list", "server/discover", "tasks/get", "tools/call"})
+"""What may be sent once more though it may have arrived: it changes nothing, or under its key it is the same call."""
+_LISTENS = "subscriptions/listen"
+_LISTEN_AGAIN = 2.0
+"""Seconds after which a stream that ended is opened again."""
+_CHANGED = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'
 
 
 class Lost(Exception):
@@ -35,23 +40,6 @@ class Lost(Exception):
 
 class Unreachable(Exception):
     """Nobody answers at the address; nothing was sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A message of the client, with what its headers are made of."""
-
-    text: bytes
-    method: str
-    request_id: str | int | None
-    params: Mapping[str, Any]
-
-    @property
-    def version(self) -> str | None:
-        """The protocol that a message of 2026-07-28 or later names; None before."""
-        meta = self.params.get("_meta")
-        named = meta.get(PROTOCOL_VERSION_META_KEY) if isinstance(meta, dict) else None
-        return named if isinstance(named, str) else None
 
 
 class Bridge:
@@ -75,6 +63,8 @@ class Bridge:
         self._mcp_session: str | None = None
         self._protocol: str | None = None
         self._greeting_again = asyncio.Lock()
+        self._listening: dict[str | int | None, asyncio.Task[None]] = {}
+        """What tells the client of changes, by the id of its request; None for that of its session."""
         self._mirrored: dict[str, Mapping[str, Any]] = {}
         """Input schemas of tools that want arguments in headers."""
 
@@ -84,24 +74,59 @@ class Bridge:
         async for text in lines:
             line = parsed(text)
             if line is None:
-                self._write(_error(None, -32700, "This is no JSON-RPC message on one line."))
+                self._write(error(None, -32700, "This is no JSON-RPC message on one line."))
                 continue
+            if line.method == "tools/call":
+                line = replace(line, key=uuid7())
             task = asyncio.create_task(self._pass_on(line))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             if line.method == "initialize":
                 await asyncio.wait((task,))  # what follows belongs to the session that this begins
+            self._keep_listening(line, task)
+        for listening in self._listening.values():
+            listening.cancel()  # it would never be over
         if tasks:
             await asyncio.wait(tasks, timeout=linger)
         for task in tuple(tasks):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._listening.values(), return_exceptions=True)
         await self._end()
+
+    def _keep_listening(self, line: Line, task: asyncio.Task[None]) -> None:
+        """Begins and ends what tells the client of changes: by its own request, or from its handshake on."""
+        if line.method == _LISTENS and line.request_id is not None:
+            self._listening[line.request_id] = task
+            task.add_done_callback(lambda _: self._listening.pop(line.request_id, None))
+        elif line.method == "notifications/initialized" and None not in self._listening:
+            self._listening[None] = asyncio.create_task(self._listen())
+        elif line.takes_back is not None and line.takes_back in self._listening:
+            self._listening[line.takes_back].cancel()
+
+    async def _listen(self) -> None:
+        """Passes on what Callgate tells of itself in a session. Between two streams the tools may have changed."""
+        missed = False
+        while True:
+            session = self._mcp_session
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError, CallgateError, Lost, Unreachable):
+                headers = {**self._own_headers(self._read_token()), "Accept": "text/event-stream"}
+                async with self._http.get(self._url, headers=headers) as response:
+                    if response.status == 404 and session is not None:
+                        await self._greet_again(session)
+                    elif response.status in (400, 405, 406):
+                        return  # a Callgate, or what is before it, that has no such stream
+                    elif response.status == 200:
+                        if missed:
+                            self._write(_CHANGED)
+                        missed = True
+                        async for text in events(response):
+                            self._write(text)
+            await asyncio.sleep(_LISTEN_AGAIN)
 
     async def _pass_on(self, line: Line) -> None:
         """Sends a message and writes what comes back; a request always gets an answer."""
         try:
-            await self._sent(line, again=True)
+            await self._sent(line)
         except Unreachable:
             self._refuse(line, _UNREACHABLE, f"Callgate cannot be reached at {self._url}; nothing was sent.")
         except Lost:
@@ -111,30 +136,37 @@ class Bridge:
                 "The answer was lost: the connection to Callgate ended before it, or what came was none. A tool call "
                 "may have been recorded, and may go on: do not make it again before you know.",
             )
-        except CallgateError as error:
-            self._refuse(line, _REFUSED, error.detail)  # of reading the token
+        except CallgateError as refused:
+            self._refuse(line, _REFUSED, refused.detail)  # of reading the token
 
     def _refuse(self, line: Line, code: int, message: str) -> None:
         logger.warning("a message could not be passed on", extra={"method": line.method, "code": code})
         if line.request_id is not None:
-            self._write(_error(line.request_id, code, message))
+            self._write(error(line.request_id, code, message))
 
-    async def _sent(self, line: Line, *, again: bool) -> None:
-        token = self._read_token()
-        session = self._mcp_session
-        try:
-            async with self._posted(line, token) as response:
-                if response.status == 401 and again and self._read_token() != token:
-                    pass  # a new token was written meanwhile
-                elif response.status == 404 and session is not None and again and line.version is None:
-                    await self._greet_again(session)
-                else:
-                    await self._answered(line, response)
-                    return
-        except Lost:
-            if not again or line.method not in _SAFE_AGAIN:
+    async def _sent(self, line: Line) -> None:
+        """Each way back is tried once: a newer token, another session, the same again after a lost answer."""
+        tried: set[str] = set()
+        while True:
+            token, session = self._read_token(), self._mcp_session
+            try:
+                async with self._posted(line, token) as response:
+                    if response.status == 401 and "token" not in tried and self._read_token() != token:
+                        tried.add("token")
+                    elif response.status == 404 and session and "session" not in tried and line.version is None:
+                        tried.add("session")
+                        await self._greet_again(session)
+                    else:
+                        await self._answered(line, response)
+                        return
+            except Unreachable:
+                if "again" in tried:
+                    raise Lost from None  # it was sent before
                 raise
-        await self._sent(line, again=False)
+            except Lost:
+                if "again" in tried or line.method not in _SAFE_AGAIN:
+                    raise
+                tried.add("again")
 
     @contextlib.asynccontextmanager
     async def _posted(self, line: Line, token: str) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -159,17 +191,19 @@ class Bridge:
             except (aiohttp.ClientError, TimeoutError):
                 raise Lost from None
 
+    def _own_headers(self, token: str) -> dict[str, str]:
+        """Who asks, in which run, and in the session that is open, if any."""
+        headers = {"Authorization": f"Bearer {token}", "Callgate-Session": self._session}
+        headers |= {"Mcp-Session-Id": self._mcp_session} if self._mcp_session else {}
+        return headers | ({"MCP-Protocol-Version": self._protocol} if self._protocol else {})
+
     def _headers(self, line: Line, token: str) -> dict[str, str]:
-        headers = {
-            "Authorization": f"Bearer {token}",
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream",
-            "Callgate-Session": self._session,
-        }
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        headers |= {"Idempotency-Key": line.key} if line.key else {}
+        if line.version is None and line.method != "initialize":
+            return headers | self._own_headers(token)
+        headers |= {"Authorization": f"Bearer {token}", "Callgate-Session": self._session}
         if line.version is None:
-            greets = line.method == "initialize"
-            headers |= {"Mcp-Session-Id": self._mcp_session} if self._mcp_session and not greets else {}
-            headers |= {"MCP-Protocol-Version": self._protocol} if self._protocol and not greets else {}
             return headers
         headers |= {"MCP-Protocol-Version": line.version, "Mcp-Method": line.method}
         key = "taskId" if line.method in _TASK_METHODS else NAME_BEARING_METHODS.get(line.method)
@@ -186,12 +220,12 @@ class Bridge:
         kind = response.content_type
         answered = False
         if kind == "text/event-stream":
-            async for text in _events(response):
+            async for text in events(response):
                 answered |= self._passed_back(line, text, silent)
         elif kind == "application/json" and (body := await response.read()):
             answered = self._passed_back(line, body, silent)
         elif line.request_id is not None and not silent:
-            self._refuse(line, _REFUSED, await _refusal(response))
+            self._refuse(line, _REFUSED, await refusal(response))
             answered = True
         if line.request_id is not None and not answered:
             raise Lost
@@ -244,59 +278,3 @@ class Bridge:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with self._http.delete(self._url, headers=headers, timeout=aiohttp.ClientTimeout(total=2)):
                 pass
-
-
-def parsed(text: bytes) -> Line | None:
-    """The message of a line; None for what is none."""
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(message, dict):
-        return None
-    params, request_id = message.get("params"), message.get("id")
-    known = isinstance(request_id, str | int) and not isinstance(request_id, bool)
-    return Line(
-        text.strip(),
-        str(message.get("method", "")),
-        request_id if known and "method" in message else None,
-        params if isinstance(params, dict) else {},
-    )
-
-
-async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The data of a stream of events (WHATWG HTML, section 9.2), comments and empty events left out."""
-    data: list[bytes] = []
-    async for line in _lines(response.content):
-        stripped = line.rstrip(b"\r")
-        if stripped.startswith(b"data:"):
-            data.append(stripped[5:].removeprefix(b" "))
-        elif not stripped and data:
-            text, data = b"\n".join(data), []
-            if text.strip():
-                yield text
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Without the limit of the library's own reading by lines: a result may be many megabytes long."""
-    parts: list[bytes] = []
-    async for chunk in content.iter_any():
-        first, *more = chunk.split(b"\n")
-        parts.append(first)
-        for line in more:
-            yield b"".join(parts)
-            parts = [line]
-
-
-async def _refusal(response: aiohttp.ClientResponse) -> str:
-    """What a problem document says, in one line."""
-    try:
-        problem = json.loads(await response.read())
-        return f"Callgate answered {response.status}: {problem['detail']}"
-    except (ValueError, KeyError, TypeError):
-        return f"Callgate answered {response.status}."
-
-
-def _error(request_id: str | int | None, code: int, message: str) -> bytes:
-    error = {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}
-    return json.dumps(error, ensure_ascii=False).encode()

@@ -18,6 +18,8 @@ from services.ingress.disk import Disk
 from services.ingress.doors import FrontDesk
 from services.ingress.limiting import Limiting
 from services.ingress.mcp.door import mcp_door
+from services.ingress.mcp.listening import Listeners
+from services.ingress.mcp.streams import Streams
 from services.ingress.permitted import Permitted
 from services.ingress.proxy.door import ProxyDoor
 from services.ingress.reservations import Reservations
@@ -58,6 +60,11 @@ async def build(platform: Platform) -> Service:
     policies = PublishedPolicies(platform.records, platform.catalog)
     await policies.refresh()
     permitted = Permitted(Tools(platform.catalog), policies)
+    streams = Streams(permitted, room, bearers)
+
+    def stopping() -> None:
+        waiting.release()
+        streams.release()
 
     def ready() -> str | None:
         return disk.problem if platform.client.is_connected else "broker_away"
@@ -67,7 +74,7 @@ async def build(platform: Platform) -> Service:
         routers=(
             routes(desk, identity.authenticator, settings.ingress),
             tool_routes(desk, identity.authenticator, platform.catalog, permitted, settings.ingress),
-            mcp_door(desk, identity.authenticator, platform.catalog, permitted, settings),
+            mcp_door(desk, identity.authenticator, platform.catalog, permitted, Listeners(streams), settings),
             ProxyDoor(desk, identity.authenticator, platform.catalog.connections, settings.ingress).router(),
         ),
         background=(
@@ -77,9 +84,10 @@ async def build(platform: Platform) -> Service:
             freezes.follow,
             identity.revocations.follow,
             policies.follow,
+            streams.follow,
         ),
         ready=ready,
-        stopping=waiting.release,
+        stopping=stopping,
         close=identity.close,
     )
 

@@ -5,8 +5,9 @@ is judged all the same.
 """
 
 import asyncio
+import hashlib
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from callgate.cedar.policies import PolicySet
 from callgate.cedar.published import PublishedPolicies
@@ -23,34 +24,58 @@ _AT_ONCE: Final = 8
 """Functions asked about before others get their turn: each takes Cedar half a millisecond."""
 
 
+Basis = tuple[PolicySet | None, Catalog]
+"""What every list rests on: the policies in force and the functions that there are. Either is replaced whole."""
+
+
 class Permitted:
     """Of the tools of a catalog, those that a principal is shown."""
 
     def __init__(self, tools: Tools, policies: PublishedPolicies) -> None:
         self.tools = tools
         self._policies = policies
-        self._seen: OrderedDict[tuple[PolicySet, Catalog, str], tuple[str, ...]] = OrderedDict()
+        self._seen: OrderedDict[tuple[PolicySet, Catalog, str], _Shown] = OrderedDict()
+
+    @property
+    def basis(self) -> Basis:
+        """Another than before where a list may have changed."""
+        return self._policies.current, self.tools.catalog.snapshot
 
     async def names(self, principal: Principal) -> tuple[str, ...]:
         """The names of the tools, in their order; none while no policies are in force."""
-        policies = self._policies.current
+        return (await self._shown(principal)).names
+
+    async def digest(self, principal: Principal) -> bytes:
+        """Of the tools and their definitions: another where the principal is shown others than before."""
+        return (await self._shown(principal)).digest
+
+    async def _shown(self, principal: Principal) -> "_Shown":
+        (policies, catalog), by_name = self.basis, self.tools.by_name
         if policies is None:
-            return ()
-        catalog = self.tools.catalog.snapshot
+            return _NOTHING
         key = (policies, catalog, principal.model_dump_json(exclude=_OF_THE_TOKEN))
         known = self._seen.get(key)
         if known is not None:
             self._seen.move_to_end(key)
             return known
-        names: list[str] = []
-        for number, (name, function) in enumerate(sorted(self.tools.by_name.items())):
+        functions: dict[str, str] = {}
+        for number, (name, function) in enumerate(sorted(by_name.items())):
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
             if catalog.bar(function.name) is not None:
                 continue
             if not policies.surely_denies(principal, function.name, (CONNECTION, function.connection)):
-                names.append(name)
-        self._seen[key] = tuple(names)
+                functions[name] = catalog.digest_of(function.name)
+        digest = hashlib.sha256("\n".join(f"{name} {function}" for name, function in functions.items()).encode())
+        self._seen[key] = shown = _Shown(tuple(functions), digest.digest())
         if len(self._seen) > _KEPT:
             self._seen.popitem(last=False)
-        return tuple(names)
+        return shown
+
+
+class _Shown(NamedTuple):
+    names: tuple[str, ...]
+    digest: bytes
+
+
+_NOTHING: Final = _Shown((), b"")

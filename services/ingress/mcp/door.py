@@ -38,6 +38,7 @@ from services.ingress.leaving import Leaving
 from services.ingress.mcp.address import METADATA, PATH, Address
 from services.ingress.mcp.asked import Asked
 from services.ingress.mcp.exchange import answered, refused
+from services.ingress.mcp.listening import LISTEN, Listeners, require_stream
 from services.ingress.mcp.listing import ToolList
 from services.ingress.mcp.messages import BadMessage, Message, read_message
 from services.ingress.mcp.reply import Progress, Reply, Watched
@@ -55,7 +56,12 @@ _TAKEN_BACK = MCPError(-32800, "The request was taken back, and its call withdra
 
 
 def mcp_door(
-    desk: FrontDesk, authenticator: Authenticator, catalog: Catalog, permitted: Permitted, settings: Settings
+    desk: FrontDesk,
+    authenticator: Authenticator,
+    catalog: Catalog,
+    permitted: Permitted,
+    listeners: Listeners,
+    settings: Settings,
 ) -> APIRouter:
     """The routes of the door; `permitted` tells who is shown which tools."""
     own = settings.ingress.mcp
@@ -64,8 +70,8 @@ def mcp_door(
     address = Address(own, settings.public_url, settings.listen, issuers)
     sessions = Sessions(own.sessions, own.session_idle)
     calls = ToolCalls(desk, tools, own.hold)
-    door = McpDoor(desk, build_server(desk, tools), tools, calls, sessions, authenticator, address, settings.ingress)
-    return door.router()
+    server = build_server(desk, tools)
+    return McpDoor(desk, server, tools, calls, sessions, listeners, authenticator, address, settings.ingress).router()
 
 
 class McpDoor:
@@ -78,6 +84,7 @@ class McpDoor:
         tools: ToolList,
         calls: ToolCalls,
         sessions: Sessions,
+        listeners: Listeners,
         authenticator: Authenticator,
         address: Address,
         settings: IngressSettings,
@@ -87,6 +94,7 @@ class McpDoor:
         self._tools = tools
         self._calls = calls
         self._sessions = sessions
+        self._listeners = listeners
         self._authenticator = authenticator
         self._address = address
         self._settings = settings
@@ -110,6 +118,18 @@ class McpDoor:
                 return self._without_session(request, principal, message, takes_stream)
             except BadMessage as bad:
                 return json_response(bad.document, 400)
+
+        @router.get(PATH)
+        @straight
+        async def listen(request: Request) -> Response:
+            """Of a session: a stream of what is no answer to a request."""
+            self._address.check(request.headers)
+            if not _has_sessions(request.headers):
+                raise Problem(405, "method_not_allowed", f"Clients of this protocol send {LISTEN}.", {"Allow": "POST"})
+            principal = await self._caller(request)
+            session = self._session(request.headers, principal)
+            require_stream(takes_stream=check_accept_headers(request)[1])
+            return self._listeners.of_session(request, principal, session)
 
         @router.delete(PATH)
         @straight
@@ -217,6 +237,11 @@ class McpDoor:
             return Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
 
         asked = self._asked(headers, principal, message, f"token {headers.get('authorization', '')}")
+        if message.method == LISTEN:
+            require_stream(takes_stream=takes_stream)
+            return self._listeners.of_request(
+                request, principal, message, lambda: self._dispatched(connection(), asked, message)
+            )
 
         async def work(progress: Progress) -> tuple[int, Mapping[str, Any]]:
             document = await self._answered(request, asked, message, progress, connection)

@@ -16,12 +16,35 @@ _STREAM = [
 ]
 
 
-class Progress:
+class EventStream:
+    """A response of server-sent events, begun with the first thing that is to be sent."""
+
+    def __init__(self, send: Send) -> None:
+        self.begun = False
+        self._send = send
+
+    async def event(self, message: Mapping[str, Any], *, last: bool = False) -> None:
+        await self._write(b"event: message\r\ndata: %b\r\n\r\n" % dump(dict(message)), last=last)
+
+    async def alive(self) -> None:
+        """Shows the line to whoever would cut one that is silent."""
+        await self._write(b":\r\n\r\n")
+
+    async def end(self) -> None:
+        await self._write(b"", last=True)
+
+    async def _write(self, body: bytes, *, last: bool = False) -> None:
+        if not self.begun:
+            self.begun = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM})
+        await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+class Progress(EventStream):
     """Tells the client how its request stands, where it gave a token for that and takes a stream."""
 
     def __init__(self, send: Send, token: str | int | None) -> None:
-        self.begun = False
-        self._send = send
+        super().__init__(send)
         self._token = token
         self._steps = 0
 
@@ -33,18 +56,6 @@ class Progress:
         self._steps += 1
         params = {"progressToken": self._token, "progress": self._steps, "message": message}
         await self.event({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
-
-    async def alive(self) -> None:
-        """Shows the line to whoever would cut one that is silent."""
-        if self.begun:
-            await self._send({"type": "http.response.body", "body": b":\r\n\r\n", "more_body": True})
-
-    async def event(self, message: Mapping[str, Any], *, last: bool = False) -> None:
-        if not self.begun:
-            self.begun = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM})
-        body = b"event: message\r\ndata: %b\r\n\r\n" % dump(dict(message))
-        await self._send({"type": "http.response.body", "body": body, "more_body": not last})
 
 
 class Watched(Leaving):
@@ -58,7 +69,8 @@ class Watched(Leaving):
         self._progress = progress
 
     async def __call__(self) -> bool:
-        await self._progress.alive()
+        if self._progress.begun:
+            await self._progress.alive()
         return await super().__call__()
 
 

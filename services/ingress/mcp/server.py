@@ -8,11 +8,14 @@ from mcp import MCPError
 from mcp.server import CacheHint, NotificationOptions, Server, ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.models import InitializationOptions
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import (
     INTERNAL_ERROR,
     CallToolRequestParams,
     ListToolsResult,
     PaginatedRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
 )
 from pydantic import ValidationError
 
@@ -38,7 +41,8 @@ _FRESH_MS = 30_000
 
 
 class McpServer(Server[Any]):
-    """Extensions are of the protocol of 2026-07-28; a handshake of earlier ones does not offer them."""
+    """Extensions are of the protocol of 2026-07-28; a handshake of earlier ones does not offer them, but says that
+    clients are told of their tools."""
 
     def create_initialization_options(
         self,
@@ -46,7 +50,8 @@ class McpServer(Server[Any]):
         experimental_capabilities: dict[str, dict[str, Any]] | None = None,
         extensions: dict[str, dict[str, Any]] | None = None,
     ) -> InitializationOptions:
-        return super().create_initialization_options(notification_options, experimental_capabilities, extensions or {})
+        notifies = notification_options or NotificationOptions(tools_changed=True)
+        return super().create_initialization_options(notifies, experimental_capabilities, extensions or {})
 
 
 def build_server(desk: FrontDesk, tools: ToolList) -> McpServer:
@@ -56,6 +61,10 @@ def build_server(desk: FrontDesk, tools: ToolList) -> McpServer:
     async def call_tool(ctx: Context, _: CallToolRequestParams) -> Any:
         return asked_of(ctx).result
 
+    async def listened(ctx: Context, _: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+        """The end of a stream that was told of its tools before, outside of the SDK as well."""
+        return SubscriptionsListenResult(_meta={SUBSCRIPTION_ID_META_KEY: ctx.request_id})
+
     server = McpServer(
         "callgate",
         version=version("callgate"),
@@ -64,6 +73,7 @@ def build_server(desk: FrontDesk, tools: ToolList) -> McpServer:
         cache_hints={"tools/list": CacheHint(ttl_ms=_FRESH_MS)},
         on_list_tools=list_tools,
         on_call_tool=call_tool,
+        on_subscriptions_listen=listened,
     )
     server.middleware[:] = [_contained]  # in place of the SDK's own spans: one of ours covers the call
     Tasks(desk).register(server)

@@ -14,6 +14,7 @@ from mcp.server.connection import Connection
 
 from contracts.subjects import CallRef
 from services.ingress.mcp.exchange import NoChannel
+from services.ingress.mcp.streams import Stream
 
 _SHARE = 4
 """One principal may hold a fourth of all sessions; its next one takes the place of the one that it used last."""
@@ -34,6 +35,23 @@ class Session:
     """By the id of the request that waits for it: what `notifications/cancelled` may name."""
     taken_back: set[CallRef] = field(default_factory=set)
     """Those of `calls` that it did name. What became of them only the calls themselves tell."""
+    stream: Stream | None = None
+    """On which its client listens."""
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.calls) or self.stream is not None
+
+    def listen(self, stream: Stream) -> None:
+        """In place of the one before: a client whose line broke comes again before we notice."""
+        if self.stream is not None:
+            self.stream.end()
+        self.stream = stream
+
+    def listened(self, stream: Stream) -> None:
+        """The stream is over."""
+        if self.stream is stream:
+            self.stream = None
 
     def take_back(self, request_id: str | int) -> CallRef | None:
         """The call to withdraw; None where the request waits for none, or no longer."""
@@ -52,7 +70,7 @@ class Session:
 
 
 class Sessions:
-    """At most `limit` of them, each ended after `idle` seconds without a request."""
+    """At most `limit` of them, each ended after `idle` seconds without a request or a stream."""
 
     def __init__(self, limit: int, idle: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
@@ -91,6 +109,8 @@ class Sessions:
         return session
 
     def end(self, session: Session) -> None:
+        if session.stream is not None:
+            session.stream.end()
         if self._open.pop(session.id, None) is not None:
             self._owned[session.owner] -= 1
             if not self._owned[session.owner]:
@@ -100,6 +120,10 @@ class Sessions:
         until = self._clock() - self._idle
         while self._open:
             oldest = next(iter(self._open.values()))
-            if oldest.used > until or oldest.calls:
+            if oldest.used > until:
                 return
-            self.end(oldest)
+            if oldest.busy:
+                oldest.used = self._clock()
+                self._open.move_to_end(oldest.id)
+            else:
+                self.end(oldest)

@@ -18,6 +18,7 @@ from contracts.lifecycle import Call
 from services.ingress.domain import outcome_of
 from services.ingress.mcp.address import Address
 from services.ingress.mcp.door import McpDoor
+from services.ingress.mcp.listening import Listeners
 from services.ingress.mcp.listing import ToolList
 from services.ingress.mcp.server import build_server
 from services.ingress.mcp.sessions import Session, Sessions
@@ -76,7 +77,8 @@ class Client:
         authenticator: Any = SimpleNamespace(identify=identify)
         address = Address(settings.mcp, None, "127.0.0.1:8080", [])
         server = build_server(desk, tools)
-        door = McpDoor(desk, server, tools, ToolCalls(desk, tools, 5), self.sessions, authenticator, address, settings)
+        calls, nobody = ToolCalls(desk, tools, 5), Listeners(streams=SimpleNamespace())  # type: ignore[arg-type]
+        door = McpDoor(desk, server, tools, calls, self.sessions, nobody, authenticator, address, settings)
         self._post: Any = next(one.endpoint for one in door.router().routes if "POST" in one.methods)  # type: ignore[attr-defined]
 
     @property
