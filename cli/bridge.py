@@ -29,8 +29,8 @@ _TASK_METHODS = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
 _SAFE_AGAIN = frozenset({"initialize", "ping", "tools/list", "server/discover", "tasks/get", "tools/call"})
 """What may be sent once more though it may have arrived: it changes nothing, or under its key it is the same call."""
 _LISTENS = "subscriptions/listen"
-_LISTEN_AGAIN = 2.0
-"""Seconds after which a stream that ended is opened again."""
+_LISTEN_AGAIN = 2.0, 30.0
+"""Seconds after which a stream that ended is opened again, and at most: twice as many each time that none opens."""
 _CHANGED = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'
 
 
@@ -105,7 +105,7 @@ class Bridge:
 
     async def _listen(self) -> None:
         """Passes on what Callgate tells of itself in a session. Between two streams the tools may have changed."""
-        missed = False
+        missed, pause = False, _LISTEN_AGAIN[0]
         while True:
             session = self._mcp_session
             with contextlib.suppress(aiohttp.ClientError, TimeoutError, CallgateError, Lost, Unreachable):
@@ -118,10 +118,11 @@ class Bridge:
                     elif response.status == 200:
                         if missed:
                             self._write(_CHANGED)
-                        missed = True
+                        missed, pause = True, _LISTEN_AGAIN[0]
                         async for text in events(response):
                             self._write(text)
-            await asyncio.sleep(_LISTEN_AGAIN)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LISTEN_AGAIN[1])
 
     async def _pass_on(self, line: Line) -> None:
         """Sends a message and writes what comes back; a request always gets an answer."""

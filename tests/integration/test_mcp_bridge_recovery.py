@@ -97,7 +97,7 @@ async def test_a_call_that_was_sent_is_not_said_to_be_unsent(
 async def test_what_a_session_is_told_is_passed_on_and_made_up_for_where_it_was_missed(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bridging, "_LISTEN_AGAIN", 0.01)
+    monkeypatch.setattr(bridging, "_LISTEN_AGAIN", (0.01, 0.01))
     machine, over = Machine(), asyncio.Event()
     told = {**CHANGED, "params": {"n": 1}}
     machine.streams = [stream_of(told), forgotten, stream_of(ends=over)]
