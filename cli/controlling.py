@@ -47,6 +47,8 @@ async def freeze(url: str, token: str, body: dict[str, Any], as_json: bool) -> i
             output.say(f"  it stops {calls} for approval, which are cancelled now")
         else:
             output.say("  nothing that waits for approval is in its scope; what comes to wait is cancelled")
+        if not frozen["seen"]:
+            output.say(f"  no call of this {frozen['scope']} waits or was decided on lately: is the name right?")
         output.say(f"  `callgate unfreeze {printable(frozen['id'])}` lifts it")
 
     return await asked(url, token, work, "whether it is frozen, `callgate freezes` tells")

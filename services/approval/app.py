@@ -176,7 +176,7 @@ async def build(platform: Platform) -> Service:
             _front_door(),
             api_routes(approval, amending, views, looks, changes, authenticator),
             outcome_routes(settling, views, looks, authenticator),
-            freeze_routes(freezing, platform.catalog, authenticator),
+            freeze_routes(freezing, history, platform.catalog, authenticator),
             grant_routes(granting, approval, platform.catalog, authenticator),
             revocation_routes(revoking, authenticator),
             tool_change_routes(tool_changes, authenticator),

@@ -30,6 +30,8 @@ class FrozenDocument(FreezeDocument):
 
     cancelling: int
     """How many calls that wait for approval it stops; they are cancelled in the background, at once."""
+    seen: bool
+    """False where no call of this agent or session waits for people or was decided on lately: the name may be wrong."""
 
 
 class LiftedDocument(FreezeDocument):

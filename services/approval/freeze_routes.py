@@ -17,7 +17,9 @@ from services.approval.control_documents import (
     LiftedDocument,
     freeze_members,
 )
+from services.approval.freeze_targets import has_been_seen
 from services.approval.freezing import Freezing, NotAllowed, UnknownFreeze
+from services.approval.history import History
 from services.approval.people import person_of
 from services.approval.request_bodies import FREEZE
 from services.approval.routes import read_json
@@ -27,7 +29,7 @@ BODY_LIMIT = 16 * 1024
 _PRIVATE = {"Cache-Control": "no-store"}
 
 
-def freeze_routes(freezing: Freezing, catalog: Catalog, authenticator: Authenticator) -> APIRouter:
+def freeze_routes(freezing: Freezing, history: History, catalog: Catalog, authenticator: Authenticator) -> APIRouter:
     router = APIRouter(prefix="/v1/freezes", tags=["freezes"])
 
     @router.post(
@@ -42,8 +44,10 @@ def freeze_routes(freezing: Freezing, catalog: Catalog, authenticator: Authentic
         with Refusals():
             wanted = freeze_wanted(await read_document(request), catalog)
             frozen, waiting = await freezing.freeze(person, wanted)
+            seen = has_been_seen(history, freezing, wanted.scope, wanted.target)
         headers = {**_PRIVATE, "Location": f"/v1/freezes/{frozen.freeze_id}"}
-        return answer(FrozenDocument(**freeze_members(frozen, wanted.reason), cancelling=waiting), 201, headers)
+        members = freeze_members(frozen, wanted.reason)
+        return answer(FrozenDocument(**members, cancelling=waiting, seen=seen), 201, headers)
 
     @router.get("", summary="What is frozen now, as far as you may freeze or lift it", response_model=FreezeList)
     async def listed(request: Request) -> Response:

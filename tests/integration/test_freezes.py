@@ -118,6 +118,10 @@ async def test_what_waits_is_cancelled_and_stays_so(scene: Governed) -> None:
     await eventually(listed)
     frozen = await freeze(scene, scope="function", target="shop.pay")
     assert frozen["cancelling"] == 3
+    for agent, seen in (("suport-bot", False), ("support-bot", True)):
+        other = await freeze(scene, scope="agent", target=agent)
+        assert (agent, other["seen"]) == (agent, seen)
+        await lift(scene, other)
     for ref in refs:
         assert (await scene.until(ref, "cancelled")).data == Cancelled(by="fay", code="frozen", freeze=frozen["id"])
         outcome = await scene.outcome(ref)

@@ -1,7 +1,6 @@
 """What the pages tell of freezes: what one stopped, and what there is to freeze. Pure but for what is passed in."""
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 
 from contracts.events import Cancelled
@@ -9,6 +8,7 @@ from contracts.freezes import FROZEN, Freeze
 from contracts.identity import Principal
 from contracts.lifecycle import Call
 from services.approval.domain import Question, is_asked, right_of
+from services.approval.freeze_targets import seen_targets
 from services.approval.freezing import Freezing
 from services.approval.history import History
 
@@ -44,25 +44,6 @@ def stopped_for(history: History, freezing: Freezing, person: Principal, now: da
 
 def named(freeze: Freeze) -> str:
     return f"the {freeze.scope} {freeze.target}" if freeze.target is not None else freeze.scope
-
-
-def has_been_seen(history: History, freezing: Freezing, scope: str, target: str | None) -> bool:
-    """Whether a call of that agent or session waits, or was decided on lately. Other targets are checked elsewhere."""
-    return scope not in ("agent", "session") or (scope, target) in set(seen_targets(history, freezing))
-
-
-def seen_targets(history: History, freezing: Freezing) -> Iterator[tuple[str, str]]:
-    """Scope and target of everything that could be frozen of the calls that wait, or were decided on lately."""
-    calls = [(one.requester, one.ref.session_id, one.function) for one in freezing.waiting()]
-    calls += [(one.requester, one.ref.session_id, one.function) for one in reversed(history.decided())]
-    for stopped in reversed(history.stopped()):
-        question = stopped.question
-        calls.append((question.requester, question.ref.session_id, question.function))
-    for requester, session_id, function in calls:
-        yield from (("agent", one) for one in sorted(requester.people))
-        yield "session", session_id
-        yield "function", function
-        yield "connection", function.partition(".")[0]
 
 
 def offered_to(freezing: Freezing, history: History, person: Principal) -> list[tuple[str, str]]:

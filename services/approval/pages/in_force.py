@@ -15,9 +15,10 @@ from services.approval import rendering
 from services.approval.domain import Question
 from services.approval.frame import HOME
 from services.approval.freeze_routes import Refusals
+from services.approval.freeze_targets import has_been_seen
 from services.approval.granting import UnknownGrant
 from services.approval.pages import sentences
-from services.approval.pages.freezes import has_been_seen, named, offered_to
+from services.approval.pages.freezes import named, offered_to
 from services.approval.pages.parts import Parts, Visitor
 from services.approval.routes import REASON_LIMIT
 from services.approval.scopes import freeze_wanted

@@ -62,7 +62,7 @@ class StandIn:
             found = {"grants": [GRANT]} if request.method == "GET" else GRANT
             return web.json_response(found, status=201 if request.method == "POST" else 200)
         if request.method == "POST":
-            return web.json_response({**FREEZE, **body_of(body), "cancelling": 2}, status=201)
+            return web.json_response({**FREEZE, **body_of(body), "cancelling": 2, "seen": True}, status=201)
         if request.method == "DELETE":
             return web.json_response({**FREEZE, "lifted": True})
         return web.json_response({"freezes": [FREEZE]})
@@ -129,9 +129,10 @@ async def test_freezes_one_thing_or_nothing(api: StandIn, words: tuple[str, ...]
     [(0, "nothing that waits for approval is in its scope"), (1, "it stops 1 call that waits for approval, ")],
 )
 async def test_says_what_a_freeze_stops(api: StandIn, waiting: int, said: str) -> None:
-    api.answers = [web.json_response({**FREEZE, "cancelling": waiting}, status=201)]
-    result = await invoke(api, "freeze", "--all", "--reason", "odd calls")
+    api.answers = [web.json_response({**FREEZE, "cancelling": waiting, "seen": waiting > 0}, status=201)]
+    result = await invoke(api, "freeze", "--agent", "support-bot", "--reason", "odd calls")
     assert said in result.stdout
+    assert ("is the name right?" in result.stdout) == (waiting == 0)
 
 
 async def test_a_reason_is_mandatory(api: StandIn) -> None:

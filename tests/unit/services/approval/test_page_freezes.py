@@ -11,9 +11,10 @@ from contracts.events import Cancelled
 from contracts.freezes import Freeze
 from contracts.identity import Principal
 from services.approval.domain import Question, question_of
+from services.approval.freeze_targets import has_been_seen
 from services.approval.freezing import Freezing
 from services.approval.history import History, Stopped
-from services.approval.pages.freezes import cancelled_how, has_been_seen, offered_to, stopped_for
+from services.approval.pages.freezes import cancelled_how, offered_to, stopped_for
 
 LATER = START + timedelta(minutes=1)
 FREEZE = Freeze("f1", "agent", "bot", None, person("rosalind", "sre"), START, None, SEALED)
