@@ -31,6 +31,7 @@ POLICY_SET = "a" * 64
 FUNCTION_DIGEST = "b" * 64
 AGENT = Principal(id="agent-7", issuer="https://issuer.test", groups=("support-bots",), on_behalf_of="ursula")
 REVIEWER = Principal(id="rita", issuer="https://issuer.test", groups=("sre",))
+ARGUMENTS = b'{"card":"4111111111111111"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Calls:
     principal: Principal = AGENT
 
     async def requested(
-        self, function: str = "deploys.start", session_id: str | None = None, arguments: bytes = b'{"card":"4111"}'
+        self, function: str = "deploys.start", session_id: str | None = None, arguments: bytes = ARGUMENTS
     ) -> Recorded:
         ingress = self.platforms[Role.INGRESS]
         ref = new_call(ingress, self.principal.session_owner, session_id)
@@ -58,7 +59,7 @@ class Calls:
         data = ArgumentsMasked(
             function=requested.function,
             principal=requested.principal,
-            arguments=await sealed(masking, answered.ref, event_id, "arguments", b'{"card":"4111"}', "raw"),
+            arguments=await sealed(masking, answered.ref, event_id, "arguments", ARGUMENTS, "raw"),
             view=await sealed(masking, answered.ref, event_id, "view", view, "view"),
         )
         return await masking.log.append(Draft(event_id, masking.clock(), data), answered)

@@ -181,7 +181,7 @@ async def test_a_function_is_named_on_the_log_only_if_it_is_declared() -> None:
     for name in ("x4111111111111111.jane_doe", "crm.get_", "get", UNKNOWN_FUNCTION):
         call = await world.calls().submit(AGENT, CallRequest(name, REQUEST.arguments), 0, here)
         assert call.requested.function == UNKNOWN_FUNCTION
-    assert "4111" not in "".join(stands.event.model_dump_json() for stands in world.appended)
+    assert "4111111111111111" not in "".join(stands.event.model_dump_json() for stands in world.appended)
 
 
 async def test_when_the_acknowledgement_is_lost_the_caller_is_told_where_to_ask() -> None:
